@@ -111,6 +111,10 @@ type Log interface {
 	Read(ctx context.Context, q Query) ([]Event, error)
 	// Head is the last event's position and hash; zero for an empty log.
 	Head(ctx context.Context) (Head, error)
+	// Version is a stream's present version, 0 for one without events. What is
+	// loaded after asking may be newer; appending with Expect set to the answer
+	// then fails, which is the point of asking first.
+	Version(ctx context.Context, stream string) (int64, error)
 	// Wait returns once the log holds an event after the position given, or
 	// with ctx's error.
 	Wait(ctx context.Context, after int64) error
