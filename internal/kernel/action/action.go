@@ -128,13 +128,13 @@ type Result struct {
 type Action struct {
 	Proposal
 	Phase      Phase           `json:"phase"`
-	ProposedAt time.Time       `json:"proposedAt"`
+	ProposedAt time.Time       `json:"proposed_at"`
 	Position   int64           `json:"position"` // of the proposal
 	Cause      string          `json:"cause,omitempty"`
 	Gate       *Gated          `json:"gate,omitempty"`
 	Approvals  []Approval      `json:"approvals,omitempty"`
-	StartedAt  time.Time       `json:"startedAt,omitzero"`
-	EndedAt    time.Time       `json:"endedAt,omitzero"`
+	StartedAt  time.Time       `json:"started_at,omitzero"`
+	EndedAt    time.Time       `json:"ended_at,omitzero"`
 	Attempts   int             `json:"attempts"`
 	Error      string          `json:"error,omitempty"`
 	Output     json.RawMessage `json:"output,omitempty"`
