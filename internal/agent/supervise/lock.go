@@ -1,0 +1,53 @@
+package supervise
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// The lock is a POSIX record lock: the kernel drops it with its process, it is
+// not inherited by the command, and others can ask who holds it without taking
+// it. (It would also be dropped if the supervisor closed any descriptor of the
+// file, so the supervisor opens it once.)
+
+// acquire takes the run's lock for the life of this process; false when another
+// process has it.
+func acquire(dir string) (bool, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return false, err
+	}
+	err = unix.FcntlFlock(f.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart})
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		return false, f.Close()
+	}
+	lockFile = f // kept from the garbage collector, which would close it
+	return err == nil, err
+}
+
+var lockFile *os.File
+
+// lockHolder is the process id of the run's living supervisor, or 0.
+func lockHolder(dir string) (int, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	query := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &query); err != nil {
+		return 0, err
+	}
+	if query.Type == unix.F_UNLCK {
+		return 0, nil
+	}
+	return int(query.Pid), nil
+}
