@@ -63,8 +63,10 @@ func (s *supervisor) run() error {
 	if err != nil || !ours {
 		return err
 	}
-	if err := adoptOrphans(); err != nil {
-		fmt.Fprintln(os.Stderr, "supervise:", err) // only containment of runaways suffers
+	if !s.spec.LeaveOrphans {
+		if err := adoptOrphans(); err != nil {
+			fmt.Fprintln(os.Stderr, "supervise:", err) // only containment of runaways suffers
+		}
 	}
 	if s.output, err = openOutput(s.dir, s.spec.Output); err != nil {
 		return err

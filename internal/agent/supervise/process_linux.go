@@ -2,7 +2,9 @@ package supervise
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -127,4 +129,51 @@ func readProcess(pid int) (processInfo, error) {
 		}
 	}
 	return p, nil
+}
+
+// OwnsPort reports whether a process of the run listens on a TCP port, on any
+// address; known is false where that cannot be told. Without it, whoever else
+// took the port could pass for the run.
+func (s Status) OwnsPort(port int) (owned, known bool) {
+	sockets := map[string]bool{}
+	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		data, err := os.ReadFile(file)
+		if err != nil && file == "/proc/net/tcp" {
+			return false, false
+		}
+		for _, inode := range listeners(string(data), port) {
+			sockets["socket:["+inode+"]"] = true
+		}
+	}
+	for _, p := range processes() {
+		if p.session != s.Supervisor {
+			continue
+		}
+		dir := fmt.Sprintf("/proc/%d/fd", p.pid)
+		fds, err := os.ReadDir(dir)
+		if errors.Is(err, fs.ErrPermission) {
+			return false, false // it changed its user
+		}
+		for _, fd := range fds {
+			if to, err := os.Readlink(dir + "/" + fd.Name()); err == nil && sockets[to] {
+				return true, true
+			}
+		}
+	}
+	return false, true
+}
+
+// listeners finds the inodes of sockets that listen on a port, in the format of
+// /proc/net/tcp (proc_net(5)): "sl local remote st … inode".
+func listeners(table string, port int) []string {
+	const listening = "0A"
+	suffix := fmt.Sprintf(":%04X", port)
+	var inodes []string
+	for line := range strings.Lines(table) {
+		f := strings.Fields(line)
+		if len(f) > 9 && f[3] == listening && strings.HasSuffix(f[1], suffix) {
+			inodes = append(inodes, f[9])
+		}
+	}
+	return inodes
 }

@@ -23,6 +23,10 @@ type Spec struct {
 	Grace     time.Duration     `json:"grace_ns"`                // between SIGTERM and SIGKILL
 	Output    Output            `json:"output"`
 	Restart   *Restart          `json:"restart,omitempty"` // nil: run at most once
+
+	// LeaveOrphans spares descendants that left the command's process group when
+	// it ends: for a command that itself starts things to outlive it.
+	LeaveOrphans bool `json:"leave_orphans,omitempty"`
 }
 
 // Output bounds what is kept of the output, in files of SegmentBytes each.

@@ -10,6 +10,7 @@
 //
 // The contract, which measuretest checks of every adapter: bins come in order
 // of Seq, each Seq once; asking again after the same Seq gives the same bins;
-// what is not acknowledged is kept, across restarts, up to a stated bound, and
-// what is dropped beyond it is counted.
+// what is not acknowledged is kept, across restarts. Beyond a stated bound,
+// bins that nobody has read are merged into wider ones, so that totals stay
+// exact; none is dropped.
 package measure

@@ -43,9 +43,9 @@ type Split struct {
 	Environment string          `json:"environment"`
 	Host        string          `json:"host,omitempty"`          // host name without port; empty matches any
 	PathPrefix  string          `json:"path_prefix,omitempty"`   // empty is /
-	Timeout     time.Duration   `json:"timeout_ns,omitempty"`    // of one request, answered 504 after; 0: none
-	Limit       time.Duration   `json:"limit_ns,omitempty"`      // a request open for longer is bad, finished or not; 0: none
-	Thresholds  []time.Duration `json:"thresholds_ns,omitempty"` // latency objectives to count against, ascending
+	Timeout     time.Duration   `json:"timeout_ns,omitempty"`    // of one request, answered 504 after; 0: the router's default
+	Limit       time.Duration   `json:"limit_ns,omitempty"`      // a request open for longer is bad, finished or not; 0: the router's default; at most Timeout
+	Thresholds  []time.Duration `json:"thresholds_ns,omitempty"` // latency objectives to count against, ascending, at most Limit
 	Shares      []Share         `json:"shares"`
 	Stable      string          `json:"stable"`             // revision that everything falls back to; has a share, perhaps of 0
 	Lease       time.Duration   `json:"lease_ns,omitempty"` // 0: no lease
