@@ -6,7 +6,8 @@ import (
 )
 
 // AlertPolicy says when an objective's burn rate is worth telling someone. It
-// fires while any of its conditions holds, and resolves itself when none does.
+// fires while any of its conditions holds, and resolves itself when none does;
+// each condition is a Rule with a firing of its own.
 type AlertPolicy struct {
 	Name       string
 	Severity   string // such as page or ticket
@@ -75,14 +76,14 @@ func (c BurnCondition) String() string {
 	return fmt.Sprintf("(%s and %s) %s %s", FormatDuration(c.Long), FormatDuration(c.Short), op, c.Factor)
 }
 
-// AlertState is what a policy remembers between evaluations; its zero value is
+// AlertState is what a rule remembers between evaluations; its zero value is
 // quiet.
 type AlertState struct {
 	Since time.Time // a condition has held since; zero: none does
 	Fired time.Time // firing since; zero: it is not
 }
 
-// Firing is one transition of a policy, with everything that explains it.
+// Firing is one transition of a rule, with everything that explains it.
 type Firing struct {
 	Policy    string        `json:"policy"`
 	Severity  string        `json:"severity"`
@@ -105,10 +106,10 @@ type WindowBurn struct {
 	Total  int64         `json:"total"`
 }
 
-// Holding says why a policy does what it does at one moment.
+// Holding says why a rule does what it does at one moment.
 type Holding string
 
-// The results of weighing a policy's conditions.
+// The results of weighing a rule.
 const (
 	Quiet    Holding = "quiet"    // no burn rate exceeds its factor
 	Breached Holding = "breached" // a condition holds
@@ -120,45 +121,49 @@ const (
 // Sums is the counts of the window of a length that ends now, in budget units.
 type Sums func(window time.Duration) Counts
 
-// Weigh says whether a policy's conditions hold, and which one decides. A gap
-// neither fires nor resolves: with no slot reported in a window the condition
-// is Unknown, unless the policy alerts on missing data.
-func (p *AlertPolicy) Weigh(target Decimal, sums Sums) (Holding, int) {
-	result, which := Quiet, 0
-	for i := range p.Conditions {
-		c := &p.Conditions[i]
-		h := p.weigh(c, target, sums)
-		switch {
-		case h == Breached:
-			return Breached, i
-		case h == Missing, h == Unknown && result != Missing, h == Floored && result == Quiet:
-			result, which = h, i
-		}
-	}
-	return result, which
+// Rule is one condition of one policy: what fires and resolves by itself. A
+// policy as a whole fires while any of its rules does.
+type Rule struct {
+	Policy    *AlertPolicy
+	Condition *BurnCondition
 }
 
-func (p *AlertPolicy) weigh(c *BurnCondition, target Decimal, sums Sums) Holding {
-	long := sums(c.Long)
+// Rules is every condition of every alert policy, in order.
+func (o *Objective) Rules() []Rule {
+	var rules []Rule
+	for i := range o.AlertPolicies {
+		p := &o.AlertPolicies[i]
+		for j := range p.Conditions {
+			rules = append(rules, Rule{p, &p.Conditions[j]})
+		}
+	}
+	return rules
+}
+
+// Weigh says whether a rule holds. A gap neither fires nor resolves: with no
+// slot reported in a window the rule is Unknown, unless its policy alerts on
+// missing data.
+func (r Rule) Weigh(target Decimal, sums Sums) Holding {
+	long := sums(r.Condition.Long)
 	if long.Known == 0 {
-		if p.NoData {
+		if r.Policy.NoData {
 			return Missing
 		}
 		return Unknown
 	}
-	if !c.exceeded(long, target) {
+	if !r.Condition.exceeded(long, target) {
 		return Quiet
 	}
-	if c.Short > 0 {
-		short := sums(c.Short)
+	if r.Condition.Short > 0 {
+		short := sums(r.Condition.Short)
 		if short.Known == 0 {
 			return Unknown
 		}
-		if !c.exceeded(short, target) {
+		if !r.Condition.exceeded(short, target) {
 			return Quiet
 		}
 	}
-	if long.Bad() < p.MinBad {
+	if long.Bad() < r.Policy.MinBad {
 		return Floored
 	}
 	return Breached
@@ -172,10 +177,10 @@ func (c *BurnCondition) exceeded(n Counts, target Decimal) bool {
 	return cmp > 0 || cmp == 0 && c.Inclusive
 }
 
-// Evaluate advances a policy's state to now and returns the transition it
-// makes, if any: a Firing with a zero Resolved begins, one with both times ends.
-func (o *Objective) Evaluate(p *AlertPolicy, state AlertState, sums Sums, now time.Time) (AlertState, *Firing) {
-	holding, which := p.Weigh(o.Target, sums)
+// Evaluate advances a rule's state to now and returns the transition it makes,
+// if any: a Firing with a zero Resolved begins, one with both times ends.
+func (o *Objective) Evaluate(r Rule, state AlertState, sums Sums, now time.Time) (AlertState, *Firing) {
+	holding := r.Weigh(o.Target, sums)
 	switch holding {
 	case Unknown:
 		return state, nil
@@ -183,29 +188,28 @@ func (o *Objective) Evaluate(p *AlertPolicy, state AlertState, sums Sums, now ti
 		if state.Since.IsZero() {
 			state.Since = now
 		}
-		if !state.Fired.IsZero() || now.Sub(state.Since) < p.After {
+		if !state.Fired.IsZero() || now.Sub(state.Since) < r.Policy.After {
 			return state, nil
 		}
 		state.Fired = now
-		f := o.explainFiring(p, &p.Conditions[which], sums)
+		f := o.explainFiring(r, sums)
 		f.Fired, f.NoData = now, holding == Missing
 		if f.NoData {
 			f.Reason = fmt.Sprintf("nothing has reported for %s, and this policy alerts on missing data", f.Long.Name)
 		}
 		return state, f
 	}
-	fired := state.Fired
-	state = AlertState{}
-	if fired.IsZero() {
-		return state, nil
+	if state.Fired.IsZero() {
+		return AlertState{}, nil
 	}
-	f := o.explainFiring(p, &p.Conditions[which], sums)
-	f.Fired, f.Resolved = fired, now
-	f.Reason = "resolved: no condition holds any more; " + f.Reason
-	return state, f
+	f := o.explainFiring(r, sums)
+	f.Fired, f.Resolved = state.Fired, now
+	f.Reason = "resolved: " + f.Reason
+	return AlertState{}, f
 }
 
-func (o *Objective) explainFiring(p *AlertPolicy, c *BurnCondition, sums Sums) *Firing {
+func (o *Objective) explainFiring(r Rule, sums Sums) *Firing {
+	p, c := r.Policy, r.Condition
 	f := &Firing{Policy: p.Name, Severity: p.Severity, Condition: c.String(), Long: o.windowBurn(c.Long, sums)}
 	f.Reason = f.Long.String()
 	if c.Short > 0 {
@@ -231,15 +235,4 @@ func (o *Objective) windowBurn(window time.Duration, sums Sums) WindowBurn {
 // String is the burn in words: burn 18.2 over 1h (182 bad of 10000).
 func (w WindowBurn) String() string {
 	return fmt.Sprintf("burn %.4g over %s (%d bad of %d)", w.Burn, w.Name, w.Bad, w.Total)
-}
-
-// longest is the longest window any of the policies looks at.
-func longest(policies []AlertPolicy) time.Duration {
-	var d time.Duration
-	for _, p := range policies {
-		for _, c := range p.Conditions {
-			d = max(d, c.Long, c.Short)
-		}
-	}
-	return d
 }

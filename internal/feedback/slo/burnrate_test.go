@@ -172,7 +172,7 @@ func TestLowTraffic(t *testing.T) {
 		t.Errorf("budget = %+v, want 7.2 allowed, 13.9 %% spent", b)
 	}
 	sums := func(d time.Duration) Counts { return s.Sum(now.Add(-d), now) }
-	if h, _ := o.AlertPolicies[0].Weigh(o.Target, sums); h != Floored {
+	if h := o.Rules()[0].Weigh(o.Target, sums); h != Floored {
 		t.Errorf("the page is %s, want floored: one failure is no evidence", h)
 	}
 }

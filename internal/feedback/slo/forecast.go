@@ -1,0 +1,138 @@
+package slo
+
+import (
+	"math"
+	"time"
+)
+
+// History sums counts, in budget units, over any span. Series is one; so is
+// the live engine's memory of an objective.
+type History interface {
+	Sum(from, to time.Time) Counts
+}
+
+// Forecast says when the budget runs out if things go on as they do now.
+type Forecast struct {
+	Exhausted bool      // the budget is spent already; At says since when
+	At        time.Time // zero: not within the window ahead
+	// Early and Late enclose At with 90 % for the observed number of bad units
+	// (Poisson, Garwood 1936 by Wilson–Hilferty): the honest width when few were
+	// seen. Bad luck that comes in bursts is wider still. Zero: not within the
+	// window ahead.
+	Early, Late time.Time
+	Burn        float64       // the burn rate it goes on with
+	Over        time.Duration // the lookback that burn rate was seen over
+}
+
+// lookbacks are the spans a forecast looks at, the shortest with enough
+// evidence first.
+var lookbacks = []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour, 72 * time.Hour}
+
+// forecastEvidence is the number of bad units that makes a lookback worth
+// extrapolating: its 90 % interval is then within a factor of two.
+const forecastEvidence = 10
+
+// Forecast extrapolates the rate of bad units over the shortest of 1 h, 6 h,
+// 1 d, 3 d and the window that saw at least ten of them. In a rolling window
+// what was spent long ago is given back as it leaves the window, and the
+// forecast counts on that; a calendar window gives nothing back before it ends.
+func (o *Objective) Forecast(h History, b Budget, scale int64, now time.Time) Forecast {
+	from, to := o.Window.Lookback(now)
+	allowed := b.Allowed.Float64() * float64(max(scale, 1))
+	if b.Remaining.Cmp(Amount{}) <= 0 && !b.Spent.IsZero() {
+		return Forecast{Exhausted: true, At: exhaustedSince(h, allowed, from, now)}
+	}
+	bad, over := recentBad(h, from, now)
+	if bad == 0 || allowed <= 0 {
+		return Forecast{}
+	}
+	low, high := poissonInterval(float64(bad))
+	crossing := func(n float64) time.Time {
+		rate := n / over.Seconds()
+		if o.Window.Calendar != nil {
+			return linearCrossing(allowed-float64(h.Sum(from, now).Bad()), rate, now, to)
+		}
+		return rollingCrossing(h, allowed, rate, now, to.Sub(from))
+	}
+	return Forecast{
+		At: crossing(float64(bad)), Early: crossing(high), Late: crossing(low), Over: over,
+		Burn: float64(bad) / over.Seconds() * to.Sub(from).Seconds() / allowed,
+	}
+}
+
+// recentBad is the bad units of the lookback that has enough of them.
+func recentBad(h History, from, now time.Time) (int64, time.Duration) {
+	for _, over := range lookbacks {
+		if now.Add(-over).Before(from) {
+			break
+		}
+		if bad := h.Sum(now.Add(-over), now).Bad(); bad >= forecastEvidence {
+			return bad, over
+		}
+	}
+	return h.Sum(from, now).Bad(), now.Sub(from)
+}
+
+func linearCrossing(remaining, rate float64, now, limit time.Time) time.Time {
+	if rate <= 0 {
+		return time.Time{}
+	}
+	if seconds := remaining / rate; seconds < limit.Sub(now).Seconds() {
+		return now.Add(time.Duration(seconds * float64(time.Second)))
+	}
+	return time.Time{}
+}
+
+// rollingCrossing is the first moment within one window ahead at which what is
+// still in the window plus what a constant rate adds exceeds the allowance.
+func rollingCrossing(h History, allowed, rate float64, now time.Time, window time.Duration) time.Time {
+	const steps = 720
+	left := func(ahead time.Duration) float64 { // of the allowance, after that long
+		old := float64(h.Sum(now.Add(ahead-window), now).Bad())
+		return allowed - old - rate*ahead.Seconds()
+	}
+	before := left(0)
+	for i := range steps {
+		a, b := window*time.Duration(i)/steps, window*time.Duration(i+1)/steps
+		after := left(b)
+		if after <= 0 {
+			// Within a step the allowance left falls almost evenly.
+			share := 1.0
+			if before > after {
+				share = max(0, min(1, before/(before-after)))
+			}
+			return now.Add(a + time.Duration(share*float64(b-a)))
+		}
+		before = after
+	}
+	return time.Time{}
+}
+
+// exhaustedSince is when the bad units since from came to the allowance, to
+// the second.
+func exhaustedSince(h History, allowed float64, from, now time.Time) time.Time {
+	low, high := from, now
+	for high.Sub(low) > time.Second {
+		middle := low.Add(high.Sub(low) / 2)
+		if float64(h.Sum(from, middle).Bad()) >= allowed {
+			high = middle
+		} else {
+			low = middle
+		}
+	}
+	return high.Truncate(time.Second)
+}
+
+// poissonInterval is the 90 % confidence interval of a Poisson mean of which n
+// were seen.
+func poissonInterval(n float64) (low, high float64) {
+	const z = 1.6448536269514722
+	cube := func(x, sign float64) float64 {
+		r := 1 - 1/(9*x) + sign*z/(3*math.Sqrt(x))
+		return x * r * r * r
+	}
+	if n > 0 {
+		low = max(0, cube(n, -1))
+	}
+	return low, cube(n+1, 1)
+}

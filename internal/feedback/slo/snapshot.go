@@ -1,0 +1,138 @@
+package slo
+
+import (
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
+)
+
+// Snapshot is the state of one objective at one moment, with what explains it.
+type Snapshot struct {
+	ID        string
+	Objective *Objective
+	At        time.Time
+	Window    Span    // what the objective's own window covers
+	Good      float64 // events (or slices) of the window
+	Total     float64
+	Known     int // slots of the window that reported, of Span
+	Span      int
+	SLI       float64 // good ÷ total
+	SLIKnown  bool    // false without events
+	Burns     []Burn  // BurnWindows, then the objective's own window
+	Budget    Budget
+	Forecast  Forecast
+	Alerts    []RuleStatus
+}
+
+// Burn is the burn rate over one window.
+type Burn struct {
+	Window  time.Duration
+	Name    string // 5m, 1h, 30d
+	Rate    float64
+	Known   bool // false without events
+	Bad     int64
+	Total   int64
+	Covers  Span // what the sum covers: the window, or up to one slot more
+	Missing int  // slots that did not report
+}
+
+// RuleStatus is what one condition of an alert policy does now, and why.
+type RuleStatus struct {
+	Policy    string
+	Severity  string
+	Condition string
+	Holding   Holding
+	Firing    *Firing // nil: it is quiet
+}
+
+// Firing is the first firing rule of a severity; nil when none fires.
+func (s *Snapshot) Firing(severity string) *Firing {
+	for _, a := range s.Alerts {
+		if a.Firing != nil && a.Severity == severity {
+			return a.Firing
+		}
+	}
+	return nil
+}
+
+// Snapshot is the state of one objective as of the last Tick.
+func (e *Engine) Snapshot(id string) (Snapshot, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l, ok := e.live[id]
+	if !ok {
+		return Snapshot{}, problem.New(problem.NotFound, "slo.show", "there is no objective %q", id).
+			WithNext("flyball slo list shows the objectives")
+	}
+	return l.snapshot(id), nil
+}
+
+// Snapshots is the state of every objective, in order of ID. The engine is
+// locked for one objective at a time.
+func (e *Engine) Snapshots() iter.Seq[Snapshot] {
+	e.mu.Lock()
+	ids := slices.Clone(e.order())
+	e.mu.Unlock()
+	return func(yield func(Snapshot) bool) {
+		for _, id := range ids {
+			if s, err := e.Snapshot(id); err == nil && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+func (l *live) snapshot(id string) Snapshot {
+	o, scale := l.objective, l.objective.scale()
+	s := Snapshot{ID: id, Objective: o, At: time.Unix(0, l.meter.asOf).UTC()}
+	for _, d := range append(slices.Clone(BurnWindows), l.own) {
+		s.Burns = append(s.Burns, l.burn(d))
+	}
+	in, window := l.budgetInput()
+	if o.Window.Calendar != nil {
+		own := &s.Burns[len(s.Burns)-1]
+		own.Rate, own.Known = BurnRate(in.Seen.Bad(), in.Seen.Total, o.Target)
+		own.Bad, own.Total, own.Covers = in.Seen.Bad()/scale, in.Seen.Total/scale, window
+		own.Missing = max(in.Seen.Span-in.Seen.Known, 0)
+	}
+	s.Window, s.Known, s.Span = window, in.Seen.Known, in.Seen.Span
+	s.Good, s.Total = float64(in.Seen.Good)/float64(scale), float64(in.Seen.Total)/float64(scale)
+	s.SLI, s.SLIKnown = in.Seen.Ratio()
+	s.Budget = o.BudgetOf(in)
+	s.Forecast = o.Forecast(l.meter, s.Budget, scale, s.At)
+	for i, r := range l.rules {
+		s.Alerts = append(s.Alerts, RuleStatus{r.Policy.Name, r.Policy.Severity, r.Condition.String(), r.Weigh(o.Target, l.counts), l.firing[i]})
+	}
+	return s
+}
+
+func (l *live) burn(d time.Duration) Burn {
+	w, _ := l.meter.window(d)
+	n, scale := l.meter.counts(w), l.objective.scale()
+	b := Burn{Window: d, Name: FormatDuration(d), Bad: (n.Bad() + scale/2) / scale, Total: n.Total / scale,
+		Covers: l.meter.span(w), Missing: max(n.Span-n.Known, 0)}
+	b.Rate, b.Known = BurnRate(n.Bad(), n.Total, l.objective.Target)
+	return b
+}
+
+// budgetInput is the live form of Objective.Budget.
+func (l *live) budgetInput() (BudgetInput, Span) {
+	now := time.Unix(0, l.meter.asOf).UTC()
+	w, _ := l.meter.window(l.own)
+	recent := l.meter.counts(w)
+	from, to := l.objective.Window.Lookback(now)
+	in := BudgetInput{Seen: recent, Scale: l.objective.scale(), Length: to.Sub(from)}
+	window := l.meter.span(w)
+	if p := l.meter.period; p != nil {
+		window = Span{from, now}
+		slots := (l.meter.asOf - p.from) / l.meter.rings[0].width
+		in.Seen = Counts{Good: p.sum.total - p.sum.bad, Total: p.sum.total, Known: int(p.sum.known), Span: int(slots)}
+	}
+	if first := time.Unix(0, l.first); l.first != 0 && first.Before(now) {
+		in.Elapsed = now.Sub(latest(first, from))
+		in.Recent, in.RecentIn = recent.Total, now.Sub(latest(first, now.Add(-l.own)))
+	}
+	return in, window
+}
