@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
@@ -90,12 +91,22 @@ type Operation struct {
 	Role    Role   // least role in the operation's scope
 	Write   bool   // changes something: POST, audited, idempotent by key
 	Local   bool   // pure: needs no server; the CLI runs it in process
-	Stream  bool   // the output is io.Reader-like and long; see StreamOutput
+	Stream  bool   // the output is an io.ReadCloser of text, which ends when its context does
 	Input   reflect.Type
 	Output  reflect.Type
 
 	scope  func(context.Context, any) (Scope, error)
-	handle func(context.Context, Caller, any) (any, error)
+	handle Handler
+}
+
+// Handler acts on an input, a pointer to the operation's input type, for a
+// caller whose permission has been checked.
+type Handler func(ctx context.Context, caller Caller, in any) (any, error)
+
+// Wrap puts a handler around the operation's own, inside the permission check.
+func (o Operation) Wrap(around func(Handler) Handler) Operation {
+	o.handle = around(o.handle)
+	return o
 }
 
 // Spec is the typed declaration of an operation. Field tags of I:
@@ -105,6 +116,10 @@ type Operation struct {
 //	doc:"…"          what it means, with unit
 //	required:"true"  must not be empty
 //	enum:"a,b"       the values allowed
+//	secret:"true"    never recorded, logged or kept (also on fields of O)
+//
+// Convention: a list takes limit and after and returns a Page. The names at,
+// watch, output, server, token and help are the faces' own.
 type Spec[I, O any] struct {
 	Noun, Verb, Summary, Help string
 	Role                      Role
@@ -135,16 +150,16 @@ func (o Operation) Name() string { return o.Noun + "." + o.Verb }
 
 // Collection reports whether the operation is about all of its noun rather
 // than one named thing: its input has no positional argument.
-func (o Operation) Collection() bool { return len(o.args()) == 0 }
+func (o Operation) Collection() bool { return len(o.Args()) == 0 }
 
 // Route is the operation's method and path under /api/v1: list and show read
 // the noun, other verbs are a last path element.
 func (o Operation) Route() (method, path string) {
-	method, path = "GET", "/api/v1/"+plural(o.Noun)
+	method, path = "GET", "/api/v1/"+Plural(o.Noun)
 	if o.Write {
 		method = "POST"
 	}
-	if args := o.args(); len(args) > 0 {
+	if args := o.Args(); len(args) > 0 {
 		path += "/{" + args[0].Name + "}"
 	}
 	if o.Verb != "list" && o.Verb != "show" {
@@ -153,7 +168,8 @@ func (o Operation) Route() (method, path string) {
 	return method, path
 }
 
-func plural(noun string) string {
+// Plural is how a noun stands in paths.
+func Plural(noun string) string {
 	switch {
 	case strings.HasSuffix(noun, "s"), noun == "dora", noun == "why":
 		return noun
@@ -168,17 +184,29 @@ func (o Operation) NewInput() any { return reflect.New(o.Input).Interface() }
 
 // Call checks input and permission, then acts. in is a pointer from NewInput.
 func (o Operation) Call(ctx context.Context, c Caller, in any) (any, error) {
-	if err := o.check(in); err != nil {
+	if err := o.Check(in); err != nil {
 		return nil, err
 	}
-	at, err := o.scope(ctx, in)
-	if err != nil {
+	if err := o.permit(ctx, c, in); err != nil {
 		return nil, err
-	}
-	if !c.May(o.Role, at) {
-		return nil, o.denied(c, at)
 	}
 	return o.handle(ctx, c, in)
+}
+
+// permit looks up the scope only for a caller whose answer depends on it, so
+// that nobody else learns from it what exists.
+func (o Operation) permit(ctx context.Context, c Caller, in any) error {
+	if c.May(o.Role, Scope{}) {
+		return nil
+	}
+	if !slices.ContainsFunc(c.Grants, func(g Grant) bool { return g.Role >= o.Role }) {
+		return o.denied(c, Scope{})
+	}
+	at, err := o.scope(ctx, in)
+	if err == nil && !c.May(o.Role, at) {
+		err = o.denied(c, at)
+	}
+	return err
 }
 
 func (o Operation) denied(c Caller, at Scope) error {
@@ -202,6 +230,7 @@ type Field struct {
 	Index    []int
 	Arg      int // place among the positional arguments, from 1; 0 is a flag
 	Required bool
+	Secret   bool
 	Enum     []string
 }
 
@@ -219,7 +248,7 @@ func Fields(t reflect.Type) []Field {
 		if !f.IsExported() || f.Anonymous || name == "-" || name == "" {
 			continue
 		}
-		field := Field{Name: name, Doc: f.Tag.Get("doc"), Type: f.Type, Index: f.Index, Required: f.Tag.Get("required") == "true"}
+		field := Field{Name: name, Doc: f.Tag.Get("doc"), Type: f.Type, Index: f.Index, Required: f.Tag.Get("required") == "true", Secret: f.Tag.Get("secret") == "true"}
 		if a := f.Tag.Get("arg"); a != "" {
 			field.Arg = int(a[0] - '0')
 			field.Required = field.Required || f.Tag.Get("required") != "false"
@@ -232,35 +261,38 @@ func Fields(t reflect.Type) []Field {
 	return out
 }
 
-func (o Operation) args() []Field {
+// Args are the positional arguments in order; the first is part of the path.
+func (o Operation) Args() []Field {
 	var out []Field
 	for _, f := range Fields(o.Input) {
 		if f.Arg > 0 {
 			out = append(out, f)
 		}
 	}
+	slices.SortFunc(out, func(a, b Field) int { return a.Arg - b.Arg })
 	return out
 }
 
-func (o Operation) check(in any) error {
+// Check reports everything that the tags of the input forbid, at once. in is a
+// pointer from NewInput.
+func (o Operation) Check(in any) error {
 	v := reflect.ValueOf(in).Elem()
+	var wrong []problem.Finding
 	for _, f := range Fields(o.Input) {
 		fv := v.FieldByIndex(f.Index)
-		if f.Required && fv.IsZero() {
-			return problem.New(problem.Invalid, o.Name(), "%s is required: %s", f.Name, f.Doc)
-		}
-		if len(f.Enum) > 0 && !fv.IsZero() && !allowed(f.Enum, fmt.Sprint(fv.Interface())) {
-			return problem.New(problem.Invalid, o.Name(), "%s is %q; it must be one of %s", f.Name, fv.Interface(), strings.Join(f.Enum, ", "))
-		}
-	}
-	return nil
-}
-
-func allowed(enum []string, value string) bool {
-	for _, e := range enum {
-		if e == value {
-			return true
+		switch {
+		case f.Required && fv.IsZero():
+			wrong = append(wrong, problem.Finding{Field: f.Name, Severity: "error", Code: "required", Message: "is required: " + f.Doc})
+		case len(f.Enum) > 0 && !fv.IsZero() && !slices.Contains(f.Enum, fmt.Sprint(fv.Interface())):
+			wrong = append(wrong, problem.Finding{Field: f.Name, Severity: "error", Code: "enum",
+				Message: fmt.Sprintf("is %q; it must be one of %s", fmt.Sprint(fv.Interface()), strings.Join(f.Enum, ", "))})
 		}
 	}
-	return false
+	if len(wrong) == 0 {
+		return nil
+	}
+	err := problem.New(problem.Invalid, o.Name(), "the input of %s %s is not right", o.Noun, o.Verb).
+		WithNext("flyball %s %s --help says what it takes", o.Noun, o.Verb)
+	err.Findings = wrong
+	return err
 }
