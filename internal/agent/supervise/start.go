@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
 )
 
 // Verb is the first argument of the binary that makes it a supervisor; the
@@ -30,11 +31,12 @@ const startLimit = 20 * time.Second
 // Start runs spec in dir, which it makes (mode 0700). It returns when a
 // supervisor has taken charge, durably. Repeated with the same spec it does
 // nothing while that lives or when the run has ended, except that a lost run
-// with a restart policy is started again; with another spec it is ErrOtherSpec.
+// with a restart policy is started again; with another spec it is ErrOtherSpec,
+// and an invalid problem with one that cannot be run.
 func Start(ctx context.Context, dir string, spec Spec) error {
 	spec = spec.withDefaults()
 	if err := spec.validate(); err != nil {
-		return fmt.Errorf("supervise %s: %w", dir, err)
+		return problem.New(problem.Invalid, "supervise.start", "cannot be run: %w", err)
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
