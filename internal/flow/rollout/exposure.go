@@ -1,0 +1,104 @@
+package rollout
+
+import (
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/flow/release"
+	"github.com/flyball-dev/flyball/internal/judge"
+	"github.com/flyball-dev/flyball/internal/kernel/control"
+)
+
+// After the last step there is no arm left to compare with, so what the new
+// revision may still do lasts until the objective's own alert has noticed and
+// a person or a rollback has reacted. The fast-burn alert of the SRE Workbook
+// looks at one hour: whatever it can see at all, it sees within that time.
+const unwatched = time.Hour
+
+// fixFloor is the share of a full budget by which a fix is judged that passes
+// a freeze, the real budget being spent.
+const fixFloor = 0.1
+
+// ceiling is the weight of a step; the one after the last is everybody.
+func (r Rollout) ceiling(step int) int {
+	if step > len(r.Plan.Steps) {
+		return whole
+	}
+	return r.Plan.Steps[step-1]
+}
+
+// nextStep is the step to be taken next: the present one while its ceiling has
+// not been reached, because the budget did not afford it, else the one after.
+func (r Rollout) nextStep() int {
+	if r.Step > 0 && r.Weight < r.ceiling(r.Step) {
+		return r.Step
+	}
+	return r.Step + 1
+}
+
+// input is what the judge decides from.
+func (r Rollout) input(v control.View[Rollout], now time.Time) judge.Input {
+	ceiling := r.ceiling(r.nextStep())
+	in := judge.Input{
+		Now: now, OnDeadline: judge.Choice(r.Plan.OnDeadline),
+		Next: judge.Step{Weight: ratio(ceiling), Current: ratio(r.Weight), Rate: r.rate(), Time: seconds(r.Plan.StepSeconds)},
+	}
+	if ceiling == whole {
+		in.Next.Time = max(in.Next.Time, unwatched)
+	}
+	if r.Step > 0 {
+		in.Earliest = r.SteppedAt.Add(seconds(r.Plan.StepSeconds))
+		in.Deadline = r.SteppedAt.Add(seconds(r.Plan.DeadlineSeconds))
+	}
+	cfg, budget := r.config(), budgetOf(v)
+	for _, m := range r.Metrics {
+		in.Metrics = append(in.Metrics, judge.Metric{Name: m.Name, Config: cfg, State: m.State, Budget: r.badLeft(m.Goal, budget), Share: r.Plan.BudgetShare})
+	}
+	return in
+}
+
+func ratio(basisPoints int) float64 { return float64(basisPoints) / whole }
+
+// rate is the service's requests per second: as seen during this rollout, or
+// as declared while little was seen.
+func (r Rollout) rate() float64 {
+	if len(r.Metrics) > 0 {
+		s := r.Metrics[0].State
+		seen := s.Until.Sub(s.Started).Seconds()
+		if n := float64(s.Baseline.Requests + s.Canary.Requests); !s.Started.IsZero() && seen >= 10 {
+			return max(n/seen, 0.001)
+		}
+	}
+	if r.Plan.DeclaredRate > 0 {
+		return r.Plan.DeclaredRate
+	}
+	return 1
+}
+
+// budgetOf is the budget reading; nil without one.
+func budgetOf(v control.View[Rollout]) *release.Budget {
+	var b release.Budget
+	if reading, ok := v.Reading("budget", &b); ok && reading.Complete {
+		return &b
+	}
+	return nil
+}
+
+// badLeft is how many bad events the goal's budget has left. Without an
+// objective, or before it is known, it is that of a full window at the present
+// traffic.
+func (r Rollout) badLeft(g Goal, b *release.Budget) float64 {
+	full := (1 - g.Target) * r.rate() * r.Plan.PeriodSeconds
+	if b == nil || g.Objective == "" {
+		return full
+	}
+	for _, o := range b.Objectives {
+		if o.Name != g.Objective {
+			continue
+		}
+		if r.Plan.FixPasses {
+			return max(o.BadLeft, fixFloor*o.Allowed)
+		}
+		return max(o.BadLeft, 0)
+	}
+	return full
+}
