@@ -1,0 +1,148 @@
+package signal
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/port/measure"
+	"github.com/flyball-dev/flyball/internal/port/store"
+)
+
+// Minute is what a service received in one minute, all revisions together.
+type Minute struct {
+	Time     time.Time       `json:"t"`           // its beginning
+	Requests int64           `json:"n"`           // without those whose client went away
+	Bad      int64           `json:"e,omitempty"` // errors and the router's own faults
+	Slow     map[int64]int64 `json:"s,omitempty"` // threshold in nanoseconds → requests slower than it
+}
+
+// Of is what one bin adds to a service's minutes.
+func Of(b measure.Bin) Minute {
+	m := Minute{Time: b.Time.UTC().Truncate(time.Minute), Requests: b.Requests - b.Aborted, Bad: b.Errors + b.Faults}
+	m.Bad = min(m.Bad, m.Requests)
+	for _, s := range b.Slow {
+		if m.Slow == nil {
+			m.Slow = map[int64]int64{}
+		}
+		m.Slow[int64(s.Threshold)] += min(s.Count, m.Requests)
+	}
+	return m
+}
+
+func (m Minute) plus(o Minute) Minute {
+	m.Requests += o.Requests
+	m.Bad += o.Bad
+	slow := make(map[int64]int64, len(m.Slow)+len(o.Slow))
+	for _, from := range []map[int64]int64{m.Slow, o.Slow} {
+		for t, n := range from {
+			slow[t] += n
+		}
+	}
+	if m.Slow = slow; len(slow) == 0 {
+		m.Slow = nil
+	}
+	return m
+}
+
+// hour is one chunk of minutes.
+type hour struct {
+	start   time.Time
+	minutes map[int64]Minute // by Unix minute
+}
+
+// addMinutes folds bins into the chunks they belong to and returns the writes.
+func (c *Collector) addMinutes(ctx context.Context, bins []measure.Bin) ([]store.BlobWrite, error) {
+	type place struct {
+		series string
+		start  time.Time
+	}
+	touched := map[place]hour{}
+	for _, b := range bins {
+		if b.Service == "" {
+			continue
+		}
+		p := place{minuteSeries(b.Service, b.Environment), b.Time.UTC().Truncate(chunk)}
+		h, ok := touched[p]
+		if !ok {
+			var err error
+			if h, err = c.hour(ctx, p.series, p.start); err != nil {
+				return nil, err
+			}
+			touched[p] = h
+		}
+		m := Of(b)
+		at := m.Time.Unix() / 60
+		sum := h.minutes[at].plus(m)
+		sum.Time = m.Time
+		h.minutes[at] = sum
+	}
+	var writes []store.BlobWrite
+	for p, h := range touched {
+		data, err := json.Marshal(h.sorted())
+		if err != nil {
+			return nil, err
+		}
+		writes = append(writes, store.BlobWrite{Series: p.series, Start: p.start, Data: data})
+		if !h.start.Before(c.hours[p.series].start) {
+			c.hours[p.series] = h
+		}
+	}
+	return writes, nil
+}
+
+// hour is a copy of a chunk, from memory or from the store.
+func (c *Collector) hour(ctx context.Context, series string, start time.Time) (hour, error) {
+	h := hour{start: start, minutes: map[int64]Minute{}}
+	if kept, ok := c.hours[series]; ok && kept.start.Equal(start) {
+		for k, m := range kept.minutes {
+			h.minutes[k] = m
+		}
+		return h, nil
+	}
+	blobs, err := c.blobs.Range(ctx, series, start, start.Add(time.Microsecond))
+	if err != nil || len(blobs) == 0 {
+		return h, err
+	}
+	var list []Minute
+	if err := json.Unmarshal(blobs[0].Data, &list); err != nil {
+		return h, fmt.Errorf("minutes of %s at %s: %w", series, start, err)
+	}
+	for _, m := range list {
+		h.minutes[m.Time.Unix()/60] = m
+	}
+	return h, nil
+}
+
+func (h hour) sorted() []Minute {
+	out := make([]Minute, 0, len(h.minutes))
+	for _, m := range h.minutes {
+		out = append(out, m)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Time.Before(out[j].Time) })
+	return out
+}
+
+// Minutes returns a service's minutes that begin in [from, until), in order. A
+// minute without a request is left out.
+func (c *Collector) Minutes(ctx context.Context, service, environment string, from, until time.Time) ([]Minute, error) {
+	blobs, err := c.blobs.Range(ctx, minuteSeries(service, environment), from.UTC().Truncate(chunk), until)
+	if err != nil {
+		return nil, err
+	}
+	var out []Minute
+	for _, b := range blobs {
+		var list []Minute
+		if err := json.Unmarshal(b.Data, &list); err != nil {
+			return nil, fmt.Errorf("minutes of %s at %s: %w", service, b.Start, err)
+		}
+		for _, m := range list {
+			if !m.Time.Before(from) && m.Time.Before(until) {
+				out = append(out, m)
+			}
+		}
+	}
+	return out, nil
+}
