@@ -40,7 +40,7 @@ type live struct {
 	rules     []Rule
 	alerts    []AlertState // by rule
 	firing    []*Firing    // by rule; nil when quiet
-	first     int64     // earliest data ever, nanoseconds; 0: none
+	first     int64        // earliest data ever, nanoseconds; 0: none
 	own       time.Duration
 }
 
