@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -21,23 +23,37 @@ import (
 //
 // where header is every field but Data and Salt, each prefixed with its length.
 
-// Record turns a draft into an event at its place: it fills in defaults,
-// checks bounds, and seals header and payload to the hash before it. Adapters
-// call it; nobody else makes Events.
-func Record(d Draft, stream string, position, version int64, recorded time.Time, prev []byte) (Event, error) {
+// Seal does what recording a batch needs and its place in the chain does not:
+// it checks bounds, marshals payloads, and salts and digests them. Adapters
+// call it before writers take turns, and Place once it is a batch's turn.
+func Seal(b Batch) ([]Event, error) {
+	if len(b.Drafts) == 0 || len(b.Drafts) > MaxDrafts {
+		return nil, problem.New(problem.Invalid, "event.append", "a batch of %d events for stream %q, from 1 to %d are allowed", len(b.Drafts), b.Stream, MaxDrafts)
+	}
+	if b.Expect < AnyVersion {
+		return nil, problem.New(problem.Invalid, "event.append", "version %d of stream %q cannot be expected", b.Expect, b.Stream)
+	}
+	sealed := make([]Event, len(b.Drafts))
+	salts := make([]byte, saltSize*len(b.Drafts))
+	rand.Read(salts)
+	for i, d := range b.Drafts {
+		e, err := seal(d, b.Stream, salts[i*saltSize:(i+1)*saltSize:(i+1)*saltSize])
+		if err != nil {
+			return nil, err
+		}
+		sealed[i] = e
+	}
+	return sealed, nil
+}
+
+func seal(d Draft, stream string, salt []byte) (Event, error) {
 	data, err := json.Marshal(d.Data)
 	if err != nil {
 		return Event{}, problem.New(problem.Invalid, "event.append", "payload of %s: %w", d.Type, err)
 	}
-	recorded = recorded.UTC().Truncate(time.Microsecond)
 	e := Event{
-		Position: position, Stream: stream, Version: version,
-		ID: d.ID, Source: d.Source, Type: d.Type, Subject: d.Subject,
-		Time: d.Time.UTC().Truncate(time.Microsecond), Recorded: recorded,
-		Actor: d.Actor, Cause: d.Cause, Data: data,
-	}
-	if e.ID == "" {
-		e.ID = rand.Text()
+		Stream: stream, ID: d.ID, Source: d.Source, Type: d.Type, Subject: d.Subject,
+		Time: d.Time.UTC().Truncate(time.Microsecond), Actor: d.Actor, Cause: d.Cause, Data: data,
 	}
 	if e.Source == "" {
 		e.Source = "flyball"
@@ -45,17 +61,37 @@ func Record(d Draft, stream string, position, version int64, recorded time.Time,
 	if e.Subject == "" {
 		e.Subject = stream
 	}
-	if d.Time.IsZero() {
-		e.Time = recorded
-	}
 	if err := check(e); err != nil {
 		return Event{}, err
 	}
-	e.Salt = make([]byte, 16)
-	rand.Read(e.Salt)
+	e.Salt = salt
 	e.Digest = digest(e.Salt, e.Data)
-	e.Hash = hash(prev, e)
 	return e, nil
+}
+
+// Place puts a sealed event at its place: after the event whose hash is prev,
+// recorded at the instant given. An empty ID or Time is filled in.
+func (e Event) Place(position, version int64, recorded time.Time, prev []byte) Event {
+	e.Position, e.Version = position, version
+	e.Recorded = recorded.UTC().Truncate(time.Microsecond)
+	if e.Time.IsZero() {
+		e.Time = e.Recorded
+	}
+	if e.ID == "" {
+		// Identifiers that grow with time keep an index on them compact.
+		e.ID = strconv.FormatInt(e.Recorded.UnixMicro(), 32) + rand.Text()[:13]
+	}
+	e.Hash = hash(prev, e)
+	return e
+}
+
+// Record seals one draft and places it.
+func Record(d Draft, stream string, position, version int64, recorded time.Time, prev []byte) (Event, error) {
+	sealed, err := Seal(Batch{Stream: stream, Drafts: []Draft{d}})
+	if err != nil {
+		return Event{}, err
+	}
+	return sealed[0].Place(position, version, recorded, prev), nil
 }
 
 func check(e Event) error {
@@ -63,9 +99,12 @@ func check(e Event) error {
 		return problem.New(problem.Invalid, "event.append", "event %q in stream %q by %q: type, stream and actor are required", e.Type, e.Stream, e.Actor)
 	}
 	for _, s := range []string{e.Stream, e.ID, e.Source, e.Type, e.Subject, e.Actor, e.Cause} {
-		if len(s) > MaxField || !utf8.ValidString(s) {
-			return problem.New(problem.Invalid, "event.append", "%s: a header field is longer than %d bytes or not UTF-8", e.Type, MaxField)
+		if len(s) > MaxField || !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+			return problem.New(problem.Invalid, "event.append", "%s: a header field is longer than %d bytes, not UTF-8, or holds a NUL", e.Type, MaxField)
 		}
+	}
+	if y := e.Time.Year(); y < 1 || y > 9999 {
+		return problem.New(problem.Invalid, "event.append", "%s: happened in the year %d, from 1 to 9999 are allowed", e.Type, y)
 	}
 	if len(e.Data) > MaxData {
 		return problem.New(problem.Invalid, "event.append", "%s: payload of %d bytes, at most %d are allowed", e.Type, len(e.Data), MaxData)
@@ -94,6 +133,8 @@ func corrupt(e Event, format string, args ...any) error {
 		e.Position, e.Type, e.Stream, fmt.Sprintf(format, args...)).
 		WithNext("restore the log from a backup taken before this position; everything before it is intact")
 }
+
+const saltSize = 16 // bytes
 
 func digest(salt, data []byte) []byte {
 	h := sha256.New()

@@ -27,6 +27,20 @@ const (
 	MaxDrafts = 1 << 12 // events in one append
 )
 
+// TypeErased is the fact that an event's payload was erased; its data is an
+// Erasure, its stream ErasureStream and its subject that of the erased event.
+const (
+	TypeErased    = "event.erased"
+	ErasureStream = "event/erasures"
+)
+
+// Erasure says which payload was erased and why.
+type Erasure struct {
+	Position int64  `json:"position"` // of the erased event
+	Type     string `json:"type"`     // of the erased event
+	Reason   string `json:"reason"`
+}
+
 // AnyVersion tells Append not to check the stream's version.
 const AnyVersion int64 = -1
 
@@ -104,7 +118,9 @@ type Log interface {
 	// draft breaks a bound. A draft whose (Source, ID) is already recorded is
 	// not recorded again: the earlier event is returned in its place, and a
 	// batch of which every draft is known succeeds whatever b.Expect says, so
-	// that a retried append is harmless.
+	// that a retried append is harmless. Two equal identifiers in one batch
+	// are one event. When ctx ends first, whether the batch is recorded is not
+	// known; appending it again with the same IDs tells.
 	Append(ctx context.Context, b Batch) ([]Event, error)
 	// Read returns matching events in order of position. Fewer than the limit
 	// means the end was reached.
@@ -119,7 +135,10 @@ type Log interface {
 	// with ctx's error.
 	Wait(ctx context.Context, after int64) error
 	// Erase removes one event's payload and salt for good and records an
-	// event.erased with actor and reason. The chain still verifies.
+	// event.erased with actor and reason. The chain still verifies. Erasing
+	// what is erased already records nothing and makes sure again that no copy
+	// is left in the log's files. States folded from the payload are the
+	// business of projection.Runner, which folds them again.
 	Erase(ctx context.Context, position int64, actor, reason string) error
 }
 

@@ -94,9 +94,12 @@ type Filter struct {
 	Index  string // empty: all rows in order of key
 	Value  string // value of the index
 	After  string // cursor returned by the page before
-	Limit  int    // at most this many, 0 is 100
+	Limit  int    // at most this many, 0 is 100, never more than MaxPage
 	Newest bool   // descending order
 }
+
+// MaxPage is the most rows a page holds.
+const MaxPage = 1000
 
 // Page is a bounded part of a list.
 type Page struct {
@@ -104,7 +107,9 @@ type Page struct {
 	Next string // cursor of the next page, empty at the end
 }
 
-// Store keeps states. Implementations are safe for concurrent use.
+// Store keeps states. Implementations are safe for concurrent use, by several
+// processes where the store behind allows it. Callers must not change the
+// bytes they are given.
 type Store interface {
 	// Cursor is the position a projection has folded up to. When the stored
 	// version differs from the one given, all its states are dropped first and
@@ -112,10 +117,22 @@ type Store interface {
 	Cursor(ctx context.Context, name string, version int) (int64, error)
 	// Load returns the stored states of the keys; absent ones are left out.
 	Load(ctx context.Context, name string, keys []string) (map[string][]byte, error)
-	// Save stores rows and the new cursor in one transaction.
-	Save(ctx context.Context, name string, version int, cursor int64, rows []Row) error
-	// List returns a page of rows.
+	// Save stores rows and moves the cursor, in one transaction. It fails with
+	// problem.Conflict when the stored cursor or version is another one: then
+	// somebody else has folded meanwhile.
+	Save(ctx context.Context, name string, m Move, rows []Row) error
+	// List returns a page of rows, with Key and State. It fails with
+	// problem.Invalid when the filter's cursor is not one it returned.
 	List(ctx context.Context, name string, f Filter) (Page, error)
+	// Replace drops a projection's states and gives it those of another, with
+	// cursor and version, in one transaction; the other is gone afterwards.
+	Replace(ctx context.Context, name, by string) error
+}
+
+// Move is a step of a projection's cursor.
+type Move struct {
+	Version  int   // of the projection
+	From, To int64 // positions folded up to, before and after
 }
 
 // Reader reads states at one moment, live or past.

@@ -2,15 +2,16 @@ package projection
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
+	"errors"
 	"sync"
 
 	"github.com/flyball-dev/flyball/internal/kernel/event"
-	"github.com/flyball-dev/flyball/internal/kernel/problem"
 )
 
-const batchSize = 2000
+const (
+	batchSize = 2000 // events folded between two saves
+	lag       = 2000 // a cursor that moved without touching a state is saved this late
+)
 
 // Runner keeps a set of projections up to date with a log.
 type Runner struct {
@@ -18,20 +19,33 @@ type Runner struct {
 	store Store
 	all   []*Projection
 
+	catching sync.Mutex // one CatchUp at a time
+
 	mu      sync.Mutex
-	moved   chan struct{} // closed and replaced whenever progress is made
-	cursors map[string]int64
+	moved   chan struct{}    // closed and replaced whenever progress is made
+	cursors map[string]int64 // folded up to
+	saved   map[string]int64 // stored cursor; behind by less than lag
+	started map[string]int64 // cursor when this runner began
+	head    int64            // end of the log when this runner began, -1 before
 	failed  error
 }
 
 // NewRunner makes a runner; names must be unique.
 func NewRunner(log event.Log, store Store, all ...*Projection) *Runner {
-	return &Runner{log: log, store: store, all: all, moved: make(chan struct{}), cursors: map[string]int64{}}
+	return &Runner{
+		log: log, store: store, all: all,
+		moved: make(chan struct{}), head: -1,
+		cursors: map[string]int64{}, saved: map[string]int64{}, started: map[string]int64{},
+	}
 }
 
 // Run follows the log until ctx is done or a fold fails; the failure is
-// returned, and by every Sync from then on.
+// returned, and by every Sync from then on, until Run is called again (after a
+// problem.Unavailable, say, such as a full disk).
 func (r *Runner) Run(ctx context.Context) error {
+	r.mu.Lock()
+	r.failed = nil
+	r.mu.Unlock()
 	for {
 		if err := r.CatchUp(ctx); err != nil {
 			return r.fail(ctx, err)
@@ -51,32 +65,80 @@ func (r *Runner) fail(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.failed = err
-	close(r.moved)
-	r.moved = make(chan struct{})
+	r.mu.Unlock()
+	r.progressed()
 	return err
 }
 
 // CatchUp folds everything recorded so far.
 func (r *Runner) CatchUp(ctx context.Context) error {
+	r.catching.Lock()
+	defer r.catching.Unlock()
 	for {
 		low, err := r.lowest(ctx)
 		if err != nil {
 			return err
 		}
-		events, err := r.log.Read(ctx, event.Query{After: low, Limit: batchSize})
-		if err != nil || len(events) == 0 {
+		if err := r.follow(ctx, event.Query{After: low}); !errors.Is(err, errOutrun) {
 			return err
-		}
-		last := events[len(events)-1].Position
-		for _, p := range r.all {
-			if err := r.fold(ctx, p, events, last); err != nil {
-				return err
-			}
 		}
 		r.progressed()
 	}
+}
+
+// follow folds what q selects, reading the next batch while one is folded.
+func (r *Runner) follow(ctx context.Context, q event.Query) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	q.Limit = batchSize
+	events, err := r.log.Read(ctx, q)
+	for err == nil && len(events) > 0 {
+		q.After = events[len(events)-1].Position
+		var next chan batch
+		if len(events) == q.Limit {
+			next = make(chan batch, 1)
+			go func() {
+				events, err := r.log.Read(ctx, q)
+				next <- batch{events, err}
+			}()
+		}
+		if err := r.foldAll(ctx, events, q.After); err != nil {
+			return err
+		}
+		r.progressed()
+		if next == nil {
+			return nil
+		}
+		b := <-next
+		events, err = b.events, b.err
+	}
+	return err
+}
+
+type batch struct {
+	events []event.Event
+	err    error
+}
+
+// foldAll folds a batch into every projection, at the same time, so that their
+// saves can share a commit.
+func (r *Runner) foldAll(ctx context.Context, events []event.Event, last int64) error {
+	if len(r.all) == 1 {
+		return r.fold(ctx, r.all[0], events, last)
+	}
+	errs := make([]error, len(r.all))
+	var wg sync.WaitGroup
+	for i, p := range r.all {
+		wg.Go(func() { errs[i] = r.fold(ctx, p, events, last) })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *Runner) progressed() {
@@ -112,69 +174,29 @@ func (r *Runner) cursor(ctx context.Context, p *Projection) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	r.setCursor(p.Name, c)
+	head, err := r.log.Head(ctx)
+	if err != nil {
+		return 0, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c, ok := r.cursors[p.Name]; ok {
+		return c, nil
+	}
+	if r.head < 0 {
+		r.head = head.Position
+	}
+	r.started[p.Name], r.saved[p.Name], r.cursors[p.Name] = c, c, c
 	return c, nil
 }
 
-func (r *Runner) setCursor(name string, c int64) {
+func (r *Runner) setCursor(name string, c int64, saved bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cursors[name] = c
-}
-
-// fold applies a batch to one projection and stores the outcome.
-func (r *Runner) fold(ctx context.Context, p *Projection, events []event.Event, last int64) error {
-	cursor, err := r.cursor(ctx, p)
-	if err != nil || cursor >= last {
-		return err
+	if saved {
+		r.saved[name] = c
 	}
-	touched := map[string][]event.Event{}
-	var order []string
-	for _, e := range events {
-		if e.Position <= cursor {
-			continue
-		}
-		for _, k := range p.Keys(e) {
-			if touched[k] == nil {
-				order = append(order, k)
-			}
-			touched[k] = append(touched[k], e)
-		}
-	}
-	stored, err := r.store.Load(ctx, p.Name, order)
-	if err != nil {
-		return err
-	}
-	rows := make([]Row, 0, len(order))
-	for _, k := range order {
-		row, err := p.foldKey(k, stored[k], touched[k])
-		if err != nil {
-			return err
-		}
-		rows = append(rows, row)
-	}
-	if err := r.store.Save(ctx, p.Name, p.Version, last, rows); err != nil {
-		return err
-	}
-	r.setCursor(p.Name, last)
-	return nil
-}
-
-func (p *Projection) foldKey(key string, stored []byte, events []event.Event) (Row, error) {
-	state, err := p.decode(stored)
-	if err != nil {
-		return Row{}, problem.New(problem.Internal, "projection.fold", "projection %s, stored state of %s: %w", p.Name, key, err)
-	}
-	for _, e := range events {
-		if state, err = p.apply(key, state, e); err != nil {
-			return Row{}, problem.New(problem.Internal, "projection.fold", "projection %s stopped at position %d (%s), key %s: %w", p.Name, e.Position, e.Type, key, err)
-		}
-	}
-	b, err := json.Marshal(state)
-	if err != nil {
-		return Row{}, fmt.Errorf("projection %s, key %s: %w", p.Name, key, err)
-	}
-	return Row{Key: key, State: b, Indexes: p.indexes(key, state)}, nil
 }
 
 // Sync waits until every projection has folded the position: read your writes.
@@ -203,22 +225,3 @@ func (r *Runner) Sync(ctx context.Context, position int64) error {
 
 // Position is the point up to which every projection has folded.
 func (r *Runner) Position(ctx context.Context) (int64, error) { return r.lowest(ctx) }
-
-// Rebuild folds the log from scratch, up to what q allows, into an empty
-// store: the state as of any moment.
-func Rebuild(ctx context.Context, log event.Log, into Store, q event.Query, all ...*Projection) error {
-	r := NewRunner(log, into, all...)
-	for {
-		q.Limit = batchSize
-		events, err := log.Read(ctx, q)
-		if err != nil || len(events) == 0 {
-			return err
-		}
-		q.After = events[len(events)-1].Position
-		for _, p := range all {
-			if err := r.fold(ctx, p, events, q.After); err != nil {
-				return err
-			}
-		}
-	}
-}
