@@ -172,7 +172,7 @@ func (c Config) add(s *State, b Bin) {
 	}
 	s.Open.Baseline = s.Open.Baseline.plus(b.Baseline)
 	s.Open.Canary = s.Open.Canary.plus(b.Canary)
-	if c.warm(*s, b.Time) {
+	if c.warm(*s, b) {
 		c.guard(s, b)
 		if c.cross(s); s.Crossed != nil {
 			return
@@ -183,16 +183,16 @@ func (c Config) add(s *State, b Bin) {
 	}
 }
 
-// warm says whether what arrived at t met a canary that is still warming up.
-func (c Config) warm(s State, t time.Time) bool {
-	return c.WarmUp > 0 && t.Before(s.Started.Add(c.WarmUp))
+// warm says whether more than half of b met a canary that was still warming up.
+func (c Config) warm(s State, b Bin) bool {
+	return c.WarmUp > 0 && b.Time.Add(b.Width/2).Before(s.Started.Add(c.WarmUp))
 }
 
 func (c Config) closeWindow(s *State) {
 	w := *s.Open
 	s.Open = nil
 	s.Excess.add(w)
-	if !c.warm(*s, w.Time) {
+	if !c.warm(*s, w) {
 		c.bet(s, w)
 		c.cross(s)
 	}

@@ -9,8 +9,12 @@ import (
 )
 
 func backReason(e MetricEvidence) string {
-	return fmt.Sprintf("Went back: E = %s ≥ %s (α = %s) on %s: canary %s, baseline %s",
-		number(e.EValue), number(1/e.Alpha), percent(e.Alpha), e.Metric, ofRequests(e.Canary), ofRequests(e.Baseline))
+	on := ""
+	if e.Metric != "" {
+		on = " on " + e.Metric
+	}
+	return fmt.Sprintf("Went back: E = %s ≥ %s (α = %s)%s: canary %s, baseline %s",
+		number(e.EValue), number(1/e.Alpha), percent(e.Alpha), on, ofRequests(e.Canary), ofRequests(e.Baseline))
 }
 
 func onReason(d Decision, limiting int) string {
