@@ -110,7 +110,9 @@ func binSeries(service, environment, revision string) string {
 	return "bins/" + service + "/" + environment + "/" + revision
 }
 
-func minuteSeries(service, environment string) string { return "minutes/" + service + "/" + environment }
+func minuteSeries(service, environment string) string {
+	return "minutes/" + service + "/" + environment
+}
 
 // Bins returns a revision's bins that begin in [from, until), in order of time.
 func (c *Collector) Bins(ctx context.Context, service, environment, revision string, from, until time.Time) ([]measure.Bin, error) {

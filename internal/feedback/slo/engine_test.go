@@ -43,7 +43,7 @@ func TestEngineEqualsRecount(t *testing.T) {
 		if _, err := e.Put(o); err != nil {
 			t.Fatal(err)
 		}
-		var events []event
+		var events []report
 		now := start
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.SampledFrom([]int64{1, 30, 60, 60, 600, 3600, 86400, 7 * 86400}).Draw(t, "pause")) * time.Second)
@@ -51,7 +51,7 @@ func TestEngineEqualsRecount(t *testing.T) {
 				e.Tick(now)
 			}
 			late := time.Duration(rapid.SampledFrom([]int64{0, 0, 60, 300, 7200, 90000}).Draw(t, "late")) * time.Second
-			ev := event{at: now.Add(-late), total: rapid.Int64Range(0, 1000).Draw(t, "total")}
+			ev := report{at: now.Add(-late), total: rapid.Int64Range(0, 1000).Draw(t, "total")}
 			ev.good = rapid.Int64Range(0, ev.total).Draw(t, "good")
 			if late == 0 {
 				e.Tick(now)

@@ -8,17 +8,17 @@ import (
 	"pgregory.net/rapid"
 )
 
-// event is one slot as reported, the raw material of the naive twin.
-type event struct {
+// report is one slot as reported, the raw material of the naive twin.
+type report struct {
 	at          time.Time
 	good, total int64
 }
 
 // drawEvents is a random history: in any order, with gaps and repeats.
-func drawEvents(t *rapid.T, base time.Time, width time.Duration, span int) []event {
-	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) event {
+func drawEvents(t *rapid.T, base time.Time, width time.Duration, span int) []report {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) report {
 		total := rapid.Int64Range(0, 1000).Draw(t, "total")
-		return event{
+		return report{
 			at:    base.Add(time.Duration(rapid.IntRange(0, span).Draw(t, "slot"))*width + time.Duration(rapid.Int64Range(0, int64(width)-1).Draw(t, "within"))),
 			good:  rapid.Int64Range(0, total).Draw(t, "good"),
 			total: total,
@@ -27,7 +27,7 @@ func drawEvents(t *rapid.T, base time.Time, width time.Duration, span int) []eve
 }
 
 // recount is the naive twin of Series.Sum: every event, one by one.
-func recount(events []event, width time.Duration, from, to time.Time) Counts {
+func recount(events []report, width time.Duration, from, to time.Time) Counts {
 	var n Counts
 	seen := map[int64]bool{}
 	for _, e := range events {
@@ -82,7 +82,7 @@ func TestExcludingEqualsRecount(t *testing.T) {
 		a := rapid.IntRange(0, 80).Draw(t, "a")
 		b := rapid.IntRange(a, 80).Draw(t, "b")
 		span := Span{base.Add(time.Duration(a) * time.Minute), base.Add(time.Duration(b) * time.Minute)}
-		kept := slices.DeleteFunc(slices.Clone(events), func(e event) bool { return !e.at.Before(span.From) && e.at.Before(span.To) })
+		kept := slices.DeleteFunc(slices.Clone(events), func(e report) bool { return !e.at.Before(span.From) && e.at.Before(span.To) })
 		from, to := base, base.Add(90*time.Minute)
 		got, want := s.Excluding(span).Sum(from, to), recount(kept, time.Minute, from, to)
 		if got != want {

@@ -4,8 +4,6 @@ package release
 const (
 	EventProposed         = "release.proposed"          // data is Proposed; subject release/NAME
 	EventQuarantineLifted = "release.quarantine_lifted" // data is Lifted
-	EventOverridden       = "gate.overridden"           // data is Overridden
-	EventOverrideRevoked  = "gate.override_revoked"     // data is Overridden
 )
 
 // ActionStart is the type of the gated action that starts a rollout; its

@@ -57,6 +57,7 @@ type BudgetVerdict struct {
 	Override    string  `json:"override,omitempty"`     // who overrode a freeze, until when and why
 	BudgetShare float64 `json:"budget_share,omitempty"` // share of the budget left that one change may spend; 0 is the rollout's own
 	Approvals   int     `json:"approvals,omitempty"`    // people who must agree besides
+	Frozen      bool    `json:"frozen,omitempty"`       // the budget freezes changes, whether or not this one passes
 }
 
 // Passed is what a gate hands to the rollout it allows.
@@ -73,7 +74,7 @@ func StartType(run func(ctx context.Context, a action.Action) (any, error)) cont
 		Load: loadGate,
 		Needs: func(a action.Action, _ json.RawMessage, _ time.Time) []control.Request {
 			p := proposedOf(a)
-			return []control.Request{{Name: "budget", Source: "budget", Args: map[string]string{"service": p.Service, "environment": p.Environment, "change": p.Change}}}
+			return []control.Request{{Name: "budget", Source: "budget", Args: map[string]string{"service": p.Service, "environment": p.Environment, "change": p.Change, "kind": p.Kind}}}
 		},
 		Gate: Gate,
 	}

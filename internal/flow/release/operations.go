@@ -205,7 +205,7 @@ func (d *Desk) rollback(ctx context.Context, caller operation.Caller, in Propose
 	a := start(p)
 	a.ID, a.Reason = fmt.Sprintf("release/%s@%d!rollback", p.Release, version+1), in.Reason
 	_, err = d.Log.Append(ctx, event.Batch{Stream: "release/" + p.Release, Expect: version, Drafts: []event.Draft{
-		{ID: a.ID + "#proposed", Type: EventProposed, Subject: "release/" + p.Release, Actor: caller.Name, Cause: place.Stable.Rollout, Data: p},
+		{ID: a.ID + "#proposed", Type: EventProposed, Subject: "release/" + p.Release, Actor: caller.Name, Cause: operation.CallID(ctx), Data: p},
 		{ID: a.ID, Type: action.EventProposed, Subject: a.Subject, Actor: caller.Name, Cause: a.ID + "#proposed", Data: a},
 	}})
 	if err == nil {

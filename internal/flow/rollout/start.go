@@ -162,7 +162,7 @@ func lastEnvironment(ctx context.Context, r projection.Reader, s catalog.Service
 }
 
 // fixPasses reports whether the gate let the release through although its
-// budget is frozen.
+// budget freezes changes.
 func fixPasses(a action.Action) bool {
 	if a.Gate == nil {
 		return false
@@ -174,7 +174,7 @@ func fixPasses(a action.Action) bool {
 	for _, r := range in.Readings {
 		var b release.Budget
 		if r.Name == "budget" && json.Unmarshal(r.Data, &b) == nil {
-			return b.Policy.Effect == "freeze"
+			return b.Policy.Frozen
 		}
 	}
 	return false
