@@ -20,14 +20,15 @@ import (
 var statuses = map[problem.Kind]struct {
 	status int
 	title  string
+	next   string // advice for an error that has none of its own
 }{
-	problem.Invalid:     {http.StatusUnprocessableEntity, "The request is not right"},
-	problem.NotFound:    {http.StatusNotFound, "Not found"},
-	problem.Conflict:    {http.StatusConflict, "It changed meanwhile, or exists already"},
-	problem.Denied:      {http.StatusForbidden, "Not permitted"},
-	problem.Blocked:     {http.StatusLocked, "Blocked by policy for now"},
-	problem.Unavailable: {http.StatusServiceUnavailable, "Not available at the moment"},
-	problem.Internal:    {http.StatusInternalServerError, "A fault in Flyball"},
+	problem.Invalid:     {http.StatusUnprocessableEntity, "The request is not right", "correct what is named and send it again"},
+	problem.NotFound:    {http.StatusNotFound, "Not found", "check the name; the list of its kind shows what there is"},
+	problem.Conflict:    {http.StatusConflict, "It changed meanwhile, or exists already", "look at its present state, then decide again"},
+	problem.Denied:      {http.StatusForbidden, "Not permitted", "ask someone who has the role, or use a token that has it"},
+	problem.Blocked:     {http.StatusLocked, "Blocked by policy for now", "wait until the policy allows it, or have it overridden by someone who may"},
+	problem.Unavailable: {http.StatusServiceUnavailable, "Not available at the moment", "try again in a moment"},
+	problem.Internal:    {http.StatusInternalServerError, "A fault in Flyball", "look for the reference in the server's log, and report it"},
 }
 
 // Problem is the body of every error, an RFC 9457 problem. Its type is
@@ -95,11 +96,11 @@ func translate(err error) error {
 func Describe(err error) Problem {
 	err = translate(err)
 	kind := problem.KindOf(err)
-	p := Problem{Type: "urn:flyball:problem:" + string(kind), Title: statuses[kind].title, Status: Status(err), Kind: kind, Next: problem.NextOf(err)}
+	p := Problem{Type: "urn:flyball:problem:" + string(kind), Title: statuses[kind].title, Status: Status(err), Kind: kind, Next: or(problem.NextOf(err), statuses[kind].next)}
 	var e *problem.Error
 	if kind == problem.Internal || !errors.As(err, &e) {
 		p.Detail = "the request failed by a fault of the server"
-		p.Next = "look for the reference in the server's log, and report it"
+		p.Next = statuses[problem.Internal].next
 		return p
 	}
 	p.Operation, p.Findings = e.Op, e.Findings

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
@@ -47,8 +48,8 @@ func JSON(op operation.Operation, in any, body []byte) error {
 	members := map[string]json.RawMessage{}
 	if len(body) > 0 {
 		if err := json.Unmarshal(body, &members); err != nil || members == nil {
-			d.wrong("", "the body must be one JSON object%s", because(err))
-			return d.problem(op)
+			return problem.New(problem.Invalid, op.Name(), "the body must be one JSON object%s", because(err)).
+				WithNext("flyball %s %s --help says what it takes", op.Noun, op.Verb)
 		}
 	}
 	fields := byName(op)
@@ -119,6 +120,9 @@ func scalar(v reflect.Value, s string) error {
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
 		return scalar(v.Elem(), s)
+	}
+	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+		return errors.New("is not text: it must be UTF-8 without NUL")
 	}
 	switch {
 	case v.Type() == durationType:
@@ -285,8 +289,12 @@ func sorted[V any](m map[string]V) []string {
 }
 
 func because(err error) string {
-	if err == nil {
+	var typ *json.UnmarshalTypeError
+	switch {
+	case err == nil:
 		return ""
+	case errors.As(err, &typ):
+		return ", not a JSON " + typ.Value
 	}
 	return ": " + strings.TrimPrefix(err.Error(), "json: ")
 }
