@@ -126,6 +126,7 @@ type Sums func(window time.Duration) Counts
 type Rule struct {
 	Policy    *AlertPolicy
 	Condition *BurnCondition
+	scale     int64 // counts per budget unit, for the floor of evidence
 }
 
 // Rules is every condition of every alert policy, in order.
@@ -134,7 +135,7 @@ func (o *Objective) Rules() []Rule {
 	for i := range o.AlertPolicies {
 		p := &o.AlertPolicies[i]
 		for j := range p.Conditions {
-			rules = append(rules, Rule{p, &p.Conditions[j]})
+			rules = append(rules, Rule{p, &p.Conditions[j], o.scale()})
 		}
 	}
 	return rules
@@ -163,7 +164,7 @@ func (r Rule) Weigh(target Decimal, sums Sums) Holding {
 			return Quiet
 		}
 	}
-	if long.Bad() < r.Policy.MinBad {
+	if long.Bad()/r.scale < r.Policy.MinBad {
 		return Floored
 	}
 	return Breached

@@ -112,10 +112,12 @@ func thresholdShare(target, ratio, factor Decimal) (*big.Rat, bool) {
 	if ratio <= 0 || factor < 0 || target >= One {
 		return nil, false
 	}
-	share := big.NewRat(int64(factor), int64(One))
+	share := ratOf(factor)
 	share.Mul(share, big.NewRat(int64(One-target), int64(ratio)))
 	return share, share.Cmp(big.NewRat(1, 1)) < 0
 }
+
+func ratOf(d Decimal) *big.Rat { return big.NewRat(int64(d), int64(One)) }
 
 // scaleDuration is d × r, rounded to the nearest nanosecond.
 func scaleDuration(d time.Duration, r *big.Rat) time.Duration {

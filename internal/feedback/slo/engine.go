@@ -167,16 +167,17 @@ func (e *Engine) Add(id string, at time.Time, good, total int64) (Outcome, error
 
 // add counts events of a slot that is so many base slots wide.
 func (l *live) add(at, good, total int64, base time.Duration, slots int64) Outcome {
-	if l.first == 0 || at < l.first {
-		l.first = at
-	}
 	if l.slicer != nil {
+		if total > 0 { // a slice without events is a gap
+			l.begin(floorDiv(at, l.slicer.width) * l.slicer.width)
+		}
 		d, ok := l.slicer.add(at, good, total)
 		if !ok || !l.meter.add(at, d) {
 			return TooLate
 		}
 		return Counted
 	}
+	l.begin(floorDiv(at, int64(base)) * int64(base))
 	d := cell{bad: total - good, total: total}
 	r := &l.meter.rings[0]
 	remembered := floorDiv(at, r.width) > r.head-r.size()
@@ -187,6 +188,13 @@ func (l *live) add(at, good, total int64, base time.Duration, slots int64) Outco
 		return TooLate
 	}
 	return Counted
+}
+
+// begin remembers the earliest data.
+func (l *live) begin(at int64) {
+	if l.first == 0 || at < l.first {
+		l.first = at
+	}
 }
 
 // Transition is an alert that began or ended in a Tick.
@@ -262,7 +270,6 @@ func (e *Engine) Load(id string, events *Series) error {
 		// Replay from where the history begins, so that late slots of the same
 		// span find the rings where they were.
 		fresh.rewind(latest(first, e.now.Add(-2*fresh.own)).Truncate(e.base), e.base)
-		fresh.first = first.UnixNano()
 	}
 	limit := e.now.Add(MaxSkew)
 	for slot := range events.Slots() {

@@ -109,7 +109,8 @@ func rollingCrossing(h History, allowed, rate float64, now time.Time, window tim
 }
 
 // exhaustedSince is when the bad units since from came to the allowance, to
-// the second.
+// the second: the end of the slot that they came to it in, which is when it
+// could be known.
 func exhaustedSince(h History, allowed float64, from, now time.Time) time.Time {
 	low, high := from, now
 	for high.Sub(low) > time.Second {
@@ -118,6 +119,13 @@ func exhaustedSince(h History, allowed float64, from, now time.Time) time.Time {
 			high = middle
 		} else {
 			low = middle
+		}
+	}
+	if slots, ok := h.(interface {
+		Covered(from, to time.Time) (time.Time, time.Time)
+	}); ok {
+		if _, end := slots.Covered(from, high); !end.After(now) {
+			return end
 		}
 	}
 	return high.Truncate(time.Second)
