@@ -128,6 +128,10 @@ func (a *agent) launch(ctx context.Context, i *instance) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		i.launching, i.launched = false, err == nil
+		i.quest = a.clk.Now()
+		if ctx.Err() != nil {
+			return // the agent ends; the next one goes on
+		}
 		if err != nil {
 			i.complaint = "cannot be started: " + err.Error()
 			i.nextProbe = a.clk.Now().Add(time.Second)

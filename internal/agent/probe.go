@@ -87,6 +87,8 @@ var probeClient = &http.Client{
 func (i *instance) why(now time.Time) string {
 	var b strings.Builder
 	switch s := i.run; {
+	case !i.launched && i.complaint == "":
+		b.WriteString("its supervisor has not started yet")
 	case !i.launched:
 		b.WriteString(i.complaint)
 	case s.State == supervise.Backoff || s.State == supervise.Starting:

@@ -15,22 +15,23 @@ import (
 // it. (It would also be dropped if the supervisor closed any descriptor of the
 // file, so the supervisor opens it once.)
 
-// acquire takes the run's lock for the life of this process; false when another
-// process has it.
-func acquire(dir string) (bool, error) {
+// acquire takes the run's lock until the file is closed or this process ends;
+// nil when another process has it.
+func acquire(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	err = unix.FcntlFlock(f.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart})
-	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
-		return false, f.Close()
+	if err == nil {
+		return f, nil
 	}
-	lockFile = f // kept from the garbage collector, which would close it
-	return err == nil, err
+	f.Close()
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		return nil, nil
+	}
+	return nil, err
 }
-
-var lockFile *os.File
 
 // lockHolder is the process id of the run's living supervisor, or 0.
 func lockHolder(dir string) (int, error) {

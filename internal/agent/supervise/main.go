@@ -48,6 +48,7 @@ func Main(dir string) int {
 
 type supervisor struct {
 	dir     string
+	lock    *os.File
 	spec    Spec
 	status  Status
 	clk     clock.Clock
@@ -87,10 +88,11 @@ func (s *supervisor) run() error {
 
 // takeCharge locks the run and tells Start; false when there is nothing to do.
 func (s *supervisor) takeCharge() (bool, error) {
-	ours, err := acquire(s.dir)
-	if err != nil || !ours {
+	lock, err := acquire(s.dir)
+	if err != nil || lock == nil {
 		return false, err
 	}
+	s.lock = lock // or the garbage collector would close it
 	if s.spec, err = readSpec(s.dir); err != nil {
 		return false, err
 	}

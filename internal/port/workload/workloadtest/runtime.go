@@ -181,7 +181,7 @@ func removesStubborn(t *testing.T, r Runtime) {
 
 func unreadyFails(t *testing.T, r Runtime) {
 	rev := r.revision("one", Unready)
-	rev.Readiness.Deadline = 500 * time.Millisecond
+	rev.Readiness.Deadline = 2 * time.Second
 	r.ensure(t, rev)
 	s := r.await(t, rev.Ref, inState(workload.Failed))
 	if s.Ready != 0 || !strings.Contains(s.Reason, "503") || !strings.Contains(s.Reason, "not yet") {
@@ -201,7 +201,7 @@ func deafFails(t *testing.T, r Runtime) {
 
 func crashLoopFails(t *testing.T, r Runtime) {
 	rev := r.revision("one", Crashes)
-	rev.Readiness.Deadline = 3 * time.Second
+	rev.Readiness.Deadline = 5 * time.Second
 	r.ensure(t, rev)
 	s := r.await(t, rev.Ref, inState(workload.Failed))
 	if !strings.Contains(s.Reason, "code 3") || !strings.Contains(s.Reason, "out of luck") {
