@@ -1,0 +1,244 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/adapter/memory"
+	"github.com/flyball-dev/flyball/internal/feedback/signal"
+	"github.com/flyball-dev/flyball/internal/feedback/slo"
+	"github.com/flyball-dev/flyball/internal/kernel/clock"
+	"github.com/flyball-dev/flyball/internal/kernel/control"
+	"github.com/flyball-dev/flyball/internal/kernel/event"
+	"github.com/flyball-dev/flyball/internal/kernel/operation"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
+	"github.com/flyball-dev/flyball/internal/port/image"
+	"github.com/flyball-dev/flyball/internal/port/measure"
+	"github.com/flyball-dev/flyball/internal/port/notify"
+	"github.com/flyball-dev/flyball/internal/port/repository"
+	"github.com/flyball-dev/flyball/internal/port/store"
+	"github.com/flyball-dev/flyball/internal/port/traffic"
+	"github.com/flyball-dev/flyball/internal/port/workload"
+)
+
+// Ports are the adapters an App runs on.
+type Ports struct {
+	Store    store.Store
+	Runtime  workload.Runtime
+	Router   traffic.Router
+	Measures measure.Source
+	Steps    workload.Steps
+	Images   image.Store
+	Notifier notify.Notifier
+	// Open opens the repository a service file names.
+	Open func(ctx context.Context, path string) (repository.Repository, error)
+}
+
+// Config says how an App runs.
+type Config struct {
+	State     string // directory of what is kept, absolute
+	Resources string // directory of resources in a service's repository; default flyball
+	Holder    string // who this server is, among those that share a store
+	Clock     clock.Clock
+	Logger    *slog.Logger
+	// Claim is called with each new epoch of the server's lease, before
+	// anything is decided under it; may be nil.
+	Claim func(ctx context.Context, epoch int64) error
+}
+
+// App is the house at work.
+type App struct {
+	cfg   Config
+	ports Ports
+	log   event.Log
+
+	projections *projection.Runner
+	controls    *control.Runner
+	executor    *control.Executor
+	collector   *signal.Collector
+	engine      *slo.Engine
+	watcher     *slo.Watcher
+	env         *control.Env
+	parts       parts
+	epoch       atomic.Int64
+	Operations  []operation.Operation
+}
+
+// The lease under which one server decides.
+const (
+	leaseName = "server"
+	leaseTTL  = 10 * time.Second
+)
+
+// New puts an App together; nothing runs yet.
+func New(cfg Config, ports Ports) (*App, error) {
+	if cfg.Resources == "" {
+		cfg.Resources = "flyball"
+	}
+	a := &App{cfg: cfg, ports: ports, log: ports.Store.Log()}
+	a.projections = projection.NewRunner(a.log, ports.Store.States(), Projections()...)
+	a.env = &control.Env{
+		Log: a.log, Reader: ports.Store.States(), Sync: a.sync,
+		Lease: func() event.Lease { return event.Lease{Name: leaseName, Epoch: a.epoch.Load()} },
+		Now:   cfg.Clock.Now,
+	}
+	a.collector = signal.NewCollector(ports.Measures, ports.Store.Blobs(), a.observe)
+	var err error
+	if a.engine, err = slo.NewEngine(time.Minute, cfg.Clock.Now()); err != nil {
+		return nil, err
+	}
+	a.watcher = slo.NewWatcher(a.engine, a.env.Reader, a.minutes, func(key string) { a.controls.Wake("objective", key) })
+	a.env.Sources = a.sources()
+	a.assemble()
+	return a, nil
+}
+
+// sync waits until what is read includes the end of the log.
+func (a *App) sync(ctx context.Context) error {
+	head, err := a.log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	return a.projections.Sync(ctx, head.Position)
+}
+
+// Sync waits until what is read includes a position of the log.
+func (a *App) Sync(ctx context.Context, position int64) error {
+	return a.projections.Sync(ctx, position)
+}
+
+// Reader reads the present states.
+func (a *App) Reader() projection.Reader { return a.env.Reader }
+
+// Past reads the states as recorded by a moment, folded anew from the log.
+func (a *App) Past(ctx context.Context, at time.Time) (projection.Reader, error) {
+	past := memory.New(memory.Options{Clock: a.cfg.Clock})
+	err := projection.Rebuild(ctx, a.log, past.States(), event.Query{RecordedBy: at}, Projections()...)
+	return past.States(), err
+}
+
+// Run runs everything until ctx is done or a part fails for good.
+func (a *App) Run(ctx context.Context, ready func()) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if err := a.acquire(ctx); err != nil {
+		return err
+	}
+	defer a.release()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	part := func(name string, run func(context.Context) error) {
+		wg.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				stop(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	part("projections", a.projections.Run)
+	if err := a.sync(ctx); err != nil {
+		return errors.Join(err, context.Cause(ctx))
+	}
+	if err := a.watcher.Declare(ctx, a.cfg.Clock.Now()); err != nil {
+		return err
+	}
+	part("lease", a.renew)
+	part("signals", a.every(time.Second, a.collect))
+	part("objectives", a.followDeclarations)
+	part("canary leases", a.every(4*time.Second, a.refresh))
+	part("branches", a.every(2*time.Second, a.poll))
+	part("pruning", a.every(time.Hour, a.prune))
+	part("controllers", a.controls.Run)
+	if ready != nil {
+		ready()
+	}
+	<-ctx.Done()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// acquire waits for the lease: a server that was killed holds it for a while.
+func (a *App) acquire(ctx context.Context) error {
+	for {
+		epoch, err := a.ports.Store.Leases().Acquire(ctx, leaseName, a.cfg.Holder, leaseTTL)
+		if err == nil {
+			a.epoch.Store(epoch)
+			if a.cfg.Claim != nil {
+				return a.cfg.Claim(ctx, epoch)
+			}
+			return nil
+		}
+		if problem.KindOf(err) != problem.Conflict {
+			return err
+		}
+		a.cfg.Logger.Info("waiting for the server lease", "reason", err)
+		if err := clock.Sleep(ctx, a.cfg.Clock, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *App) renew(ctx context.Context) error {
+	for {
+		if err := clock.Sleep(ctx, a.cfg.Clock, leaseTTL/4); err != nil {
+			return err
+		}
+		err := a.ports.Store.Leases().Renew(ctx, leaseName, a.cfg.Holder, a.epoch.Load(), leaseTTL)
+		switch problem.KindOf(err) {
+		case "":
+		case problem.Conflict:
+			return fmt.Errorf("another server has taken over: %w", err)
+		default:
+			a.cfg.Logger.Warn("the server lease could not be renewed, trying again", "error", err)
+		}
+	}
+}
+
+func (a *App) release() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := a.ports.Store.Leases().Release(ctx, leaseName, a.cfg.Holder, a.epoch.Load()); err != nil {
+		a.cfg.Logger.Warn("the server lease could not be released; it runs out by itself", "error", err)
+	}
+}
+
+// every runs a part again and again. A failure is told and tried again; a part
+// that should end the process is not run by every.
+func (a *App) every(interval time.Duration, run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		last := ""
+		for {
+			err := run(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case err == nil:
+				last = ""
+			case err.Error() != last:
+				last = err.Error()
+				a.cfg.Logger.Warn("trying again", "error", err)
+			}
+			if err := clock.Sleep(ctx, a.cfg.Clock, interval); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// unpack makes an image's files available under the state directory.
+func (a *App) unpack(ctx context.Context, digest string) (string, error) {
+	dir := filepath.Join(a.cfg.State, "images", digest[len("sha256:"):])
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", err
+	}
+	return dir, a.ports.Images.Unpack(ctx, digest, dir)
+}

@@ -1,0 +1,88 @@
+package app
+
+import (
+	"context"
+	"slices"
+
+	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/catalog/access"
+	"github.com/flyball-dev/flyball/internal/feedback/policy"
+	"github.com/flyball-dev/flyball/internal/feedback/slo"
+	"github.com/flyball-dev/flyball/internal/flow/change"
+	"github.com/flyball-dev/flyball/internal/flow/release"
+	"github.com/flyball-dev/flyball/internal/flow/rollout"
+	"github.com/flyball-dev/flyball/internal/kernel/action"
+	"github.com/flyball-dev/flyball/internal/kernel/control"
+	"github.com/flyball-dev/flyball/internal/kernel/operation"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
+	"github.com/flyball-dev/flyball/internal/kernel/resource"
+)
+
+// Kinds lists every kind of resource.
+func Kinds() *resource.Registry {
+	return resource.NewRegistry(slices.Concat(
+		catalog.Kinds(),
+		policy.Kinds(),
+	)...)
+}
+
+// Projections lists every projection.
+func Projections() []*projection.Projection {
+	return slices.Concat(
+		[]*projection.Projection{action.Projection(), catalog.Projection(), access.Projection()},
+		change.Projections(), release.Projections(), []*projection.Projection{rollout.Projection()},
+		[]*projection.Projection{slo.Projection()}, policy.Projections(),
+	)
+}
+
+// Replayers lists, by name, the controllers whose decisions can be recomputed.
+func Replayers() map[string]control.Replayer {
+	return map[string]control.Replayer{
+		"release":   release.Controller(),
+		"rollout":   rollout.Controller(),
+		"objective": slo.Controller(),
+	}
+}
+
+// parts are the desks behind the operations.
+type parts struct {
+	applier *catalog.Applier
+	pusher  *change.Pusher
+	access  *access.Desk
+}
+
+// assemble makes the processors and the operations.
+func (a *App) assemble() {
+	reader := a.env.Reader
+	a.parts.applier = &catalog.Applier{Log: a.log, Reader: reader, Sync: a.sync, Registry: Kinds()}
+	a.parts.pusher = &change.Pusher{Log: a.log, Reader: reader, Sync: a.sync, Open: a.ports.Open, Apply: a.applyAt}
+	a.parts.access = &access.Desk{Log: a.log, Reader: reader, Sync: a.sync, Now: a.cfg.Clock.Now}
+	releases := &release.Desk{Log: a.log, Reader: reader, Sync: a.sync}
+	rollouts := &rollout.Desk{Log: a.log, Reader: reader, Sync: a.sync}
+	starter := &rollout.Starter{Log: a.log, Reader: reader}
+
+	types := slices.Concat(
+		rollout.Types(a.ports.Runtime, a.ports.Router, a.unpack),
+		[]control.Type{release.StartType(starter.Run)},
+	)
+	a.executor = control.NewExecutor(reader, types...)
+	a.controls = control.NewRunner(a.env, a.cfg.Clock, a.cfg.Logger,
+		a.executor,
+		control.Bind(release.Controller()),
+		control.Bind(rollout.Controller()),
+		control.Bind(slo.Controller()),
+	)
+	a.Operations = slices.Concat(
+		a.parts.applier.Operations(), a.parts.access.Operations(),
+		a.parts.pusher.Operations(), releases.Operations(), rollouts.Operations(),
+		[]operation.Operation{},
+	)
+}
+
+// Access is where tokens are kept.
+func (a *App) Access() *access.Desk { return a.parts.access }
+
+// Apply applies a directory of resources.
+func (a *App) Apply(ctx context.Context, actor, dir, commit string, files map[string][]byte) (catalog.Report, error) {
+	return a.parts.applier.Apply(ctx, actor, dir, commit, files)
+}

@@ -1,0 +1,215 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/feedback/policy"
+	"github.com/flyball-dev/flyball/internal/feedback/signal"
+	"github.com/flyball-dev/flyball/internal/flow/rollout"
+	"github.com/flyball-dev/flyball/internal/kernel/control"
+	"github.com/flyball-dev/flyball/internal/kernel/event"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
+	"github.com/flyball-dev/flyball/internal/kernel/resource"
+	"github.com/flyball-dev/flyball/internal/port/measure"
+)
+
+// sources answers what controllers and gates ask for.
+func (a *App) sources() map[string]control.Source {
+	return map[string]control.Source{
+		"arms":      a.arms,
+		"workload":  a.workloads,
+		"traffic":   a.split,
+		"objective": a.watcher.Source,
+		"budget":    policy.Source(a.env.Reader, a.watcher.Budgets),
+	}
+}
+
+// arms gives the counts of both revisions of a rollout since a moment.
+func (a *App) arms(ctx context.Context, r control.Request, now time.Time) (control.Reading, error) {
+	args, ok := r.Args.(rollout.ArmsArgs)
+	if !ok {
+		return control.Reading{}, problem.New(problem.Internal, "app.arms", "arguments are a %T", r.Args)
+	}
+	out := rollout.Arms{From: args.From, Until: args.From, WidthSeconds: 1, ThresholdsNS: args.Thresholds}
+	until, known := a.collector.Watermark(args.Service, args.Environment)
+	if known && until.After(args.From) {
+		if limit := args.From.Add(rollout.MaxBins * time.Second); until.After(limit) {
+			until, out.More = limit, true
+		}
+		baseline, err := a.collector.Bins(ctx, args.Service, args.Environment, args.Baseline, args.From, until)
+		if err != nil {
+			return control.Reading{}, err
+		}
+		canary, err := a.collector.Bins(ctx, args.Service, args.Environment, args.Canary, args.From, until)
+		if err != nil {
+			return control.Reading{}, err
+		}
+		out.Until, out.Bins = until, pair(baseline, canary, args.Thresholds)
+	}
+	data, err := json.Marshal(out)
+	return control.Reading{From: out.From, To: out.Until, Complete: known, Data: data}, err
+}
+
+// pair lays the bins of two revisions side by side, second by second.
+func pair(baseline, canary []measure.Bin, thresholds []int64) []rollout.ArmsBin {
+	at := map[int64]*rollout.ArmsBin{}
+	var order []int64
+	add := func(bins []measure.Bin, arm func(*rollout.ArmsBin) *rollout.Counts) {
+		for _, b := range bins {
+			k := b.Time.Unix()
+			if at[k] == nil {
+				at[k] = &rollout.ArmsBin{Time: b.Time.UTC().Truncate(time.Second)}
+				order = append(order, k)
+			}
+			c := arm(at[k])
+			c.Requests += b.Requests - b.Aborted
+			c.Errors += b.Errors
+			if c.Slow == nil && len(thresholds) > 0 {
+				c.Slow = make([]int64, len(thresholds))
+			}
+			for i, t := range thresholds {
+				for _, s := range b.Slow {
+					if int64(s.Threshold) == t {
+						c.Slow[i] += min(s.Count, b.Requests-b.Aborted)
+					}
+				}
+			}
+		}
+	}
+	add(baseline, func(b *rollout.ArmsBin) *rollout.Counts { return &b.Baseline })
+	add(canary, func(b *rollout.ArmsBin) *rollout.Counts { return &b.Canary })
+	slices.Sort(order)
+	out := make([]rollout.ArmsBin, len(order))
+	for i, k := range order {
+		out[i] = *at[k]
+	}
+	return out
+}
+
+type place struct{ service, environment string }
+
+func placeOf(r control.Request) place {
+	args, _ := r.Args.(map[string]string)
+	return place{args["service"], args["environment"]}
+}
+
+// workloads tells how the revisions of a place are. A runtime that cannot be
+// reached is not known, which is not a failure of what runs on it.
+func (a *App) workloads(ctx context.Context, r control.Request, now time.Time) (control.Reading, error) {
+	p := placeOf(r)
+	list, err := a.ports.Runtime.Observe(ctx, p.service, p.environment)
+	if problem.KindOf(err) == problem.Unavailable {
+		return control.Reading{From: now, To: now, Data: json.RawMessage("[]")}, nil
+	}
+	if err != nil {
+		return control.Reading{}, err
+	}
+	data, err := json.Marshal(list)
+	return control.Reading{From: now, To: now, Complete: true, Data: data}, err
+}
+
+// split tells how a place's traffic is shared.
+func (a *App) split(ctx context.Context, r control.Request, now time.Time) (control.Reading, error) {
+	p := placeOf(r)
+	list, err := a.ports.Router.Observe(ctx, p.service, p.environment)
+	if problem.KindOf(err) == problem.Unavailable || err == nil && len(list) == 0 {
+		return control.Reading{From: now, To: now, Data: json.RawMessage("null")}, nil
+	}
+	if err != nil {
+		return control.Reading{}, err
+	}
+	data, err := json.Marshal(list[0])
+	return control.Reading{From: now, To: now, Complete: true, Data: data}, err
+}
+
+// observe passes stored counts on to the objectives.
+func (a *App) observe(bins []measure.Bin) {
+	for _, b := range bins {
+		m := signal.Of(b)
+		if err := a.watcher.Count(b.Service, b.Environment, m.Time, m.Requests, m.Bad, m.Slow); err != nil {
+			a.cfg.Logger.Warn("a count was not taken", "service", b.Service, "error", err)
+		}
+	}
+}
+
+// minutes gives the objectives' history.
+func (a *App) minutes(ctx context.Context, service, environment string, from, until time.Time, add func(at time.Time, requests, bad int64, slow map[int64]int64)) error {
+	list, err := a.collector.Minutes(ctx, service, environment, from, until)
+	for _, m := range list {
+		add(m.Time, m.Requests, m.Bad, m.Slow)
+	}
+	return err
+}
+
+// collect takes new counts and moves the objectives' time.
+func (a *App) collect(ctx context.Context) error {
+	_, err := a.collector.Pull(ctx)
+	a.watcher.Tick(a.cfg.Clock.Now())
+	return err
+}
+
+// followDeclarations keeps objectives as declared.
+func (a *App) followDeclarations(ctx context.Context) error {
+	head, err := a.log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	position := head.Position
+	for {
+		if err := a.log.Wait(ctx, position); err != nil {
+			return err
+		}
+		events, err := a.log.Read(ctx, event.Query{After: position, Limit: 1000})
+		if err != nil {
+			return err
+		}
+		declared := false
+		for _, e := range events {
+			declared = declared || event.Matches([]string{resource.EventApplied, resource.EventDeleted}, e.Type)
+			position = e.Position
+		}
+		if !declared {
+			continue
+		}
+		if err := a.projections.Sync(ctx, position); err != nil {
+			return err
+		}
+		if err := a.watcher.Declare(ctx, a.cfg.Clock.Now()); err != nil {
+			return err
+		}
+	}
+}
+
+// refresh renews the lease of every canary that is moving: while this server
+// is alive, canaries keep their share.
+func (a *App) refresh(ctx context.Context) error {
+	moving, _, err := projection.List[rollout.Rollout](ctx, a.env.Reader, rollout.ProjectionName, projection.Filter{Index: "moving", Value: "yes", Limit: 1000})
+	if err != nil {
+		return err
+	}
+	for _, r := range moving {
+		if r.Phase != rollout.PhaseJudging && r.Phase != rollout.PhaseShifting {
+			continue
+		}
+		// A lease that has lapsed is a conflict; the rollout sees it in its readings.
+		if err := a.ports.Router.Refresh(ctx, r.Service, r.Environment); err != nil && problem.KindOf(err) != problem.Conflict && problem.KindOf(err) != problem.NotFound {
+			return err
+		}
+	}
+	return nil
+}
+
+// Retention of signals.
+const (
+	keepBins    = 3 * 24 * time.Hour
+	keepMinutes = 100 * 24 * time.Hour
+)
+
+func (a *App) prune(ctx context.Context) error {
+	now := a.cfg.Clock.Now()
+	return a.collector.Prune(ctx, now.Add(-keepBins), now.Add(-keepMinutes))
+}
