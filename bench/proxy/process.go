@@ -45,7 +45,12 @@ func freeAddr() (string, error) {
 
 // start runs a command in its own process group and waits until addr answers.
 func (b *bench) start(name, addr string, cmd *exec.Cmd) (*proc, error) {
-	cmd.Stderr = os.Stderr
+	said, err := os.Create(filepath.Join(b.dir, name+".log"))
+	if err != nil {
+		return nil, err
+	}
+	defer said.Close()
+	cmd.Stderr = said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -61,7 +66,8 @@ func (b *bench) start(name, addr string, cmd *exec.Cmd) (*proc, error) {
 			return p, conn.Close()
 		}
 		if time.Now().After(limit) {
-			return nil, fmt.Errorf("%s does not listen on %s: %w", name, addr, err)
+			text, _ := os.ReadFile(said.Name()) // what it said, if anything
+			return nil, fmt.Errorf("%s does not listen on %s: %w\n%s", name, addr, err, text)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -215,6 +221,10 @@ func (b *bench) caddy() (*proc, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
 	home := filepath.Join(b.dir, "caddy")
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return nil, err
@@ -224,17 +234,17 @@ func (b *bench) caddy() (*proc, error) {
 	text := fmt.Sprintf(`{
 	admin off
 	auto_https off
-	persist_config off
 	log {
 		level ERROR
 	}
 }
-http://%s {
+http://:%s {
+	bind 127.0.0.1
 	reverse_proxy %s%s {
 		lb_policy random
 	}
 }
-`, addr, strings.Repeat(b.stable+" ", 9), b.canary)
+`, port, strings.Repeat(b.stable+" ", 9), b.canary)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return nil, err
 	}

@@ -129,9 +129,8 @@ func copyHeader(w http.ResponseWriter, r *http.Request, resp *http.Response) (fl
 
 // copyTrailer copies the trailer, announced or not, after the body.
 func copyTrailer(h http.Header, resp *http.Response) {
-	announced := h["Trailer"] != nil
 	for k, v := range resp.Trailer {
-		if announced {
+		if httpguts.HeaderValuesContainsToken(h["Trailer"], k) { // announced
 			h[k] = v
 		} else {
 			h[http.TrailerPrefix+k] = v

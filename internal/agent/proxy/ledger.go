@@ -19,6 +19,7 @@ type ledger struct {
 	last   int64 // highest Seq given out
 	acked  int64
 	handed int64 // highest Seq any reader has seen; these are never merged
+	merge  int   // bins held at which merging is next worth its while
 	totals map[total]*Bin
 }
 
@@ -27,7 +28,7 @@ type total struct{ service, environment, revision string }
 
 func newLedger(limit int, s *spool, restored []Bin, last, acked int64, log *slog.Logger) *ledger {
 	// A reader may have seen any restored bin before the restart.
-	return &ledger{log: log, max: limit, spool: s, bins: restored, last: last, acked: acked, handed: last, totals: map[total]*Bin{}}
+	return &ledger{log: log, max: limit, merge: limit, spool: s, bins: restored, last: last, acked: acked, handed: last, totals: map[total]*Bin{}}
 }
 
 // publish numbers bins and makes them available.
@@ -40,7 +41,7 @@ func (l *ledger) publish(bins []Bin) {
 		l.sum(bins[i])
 	}
 	l.bins = append(l.bins, bins...)
-	if len(l.bins) > l.max && l.coarsen() {
+	if len(l.bins) > l.merge && l.coarsen() {
 		l.rewrite()
 		return
 	}
@@ -78,6 +79,7 @@ func (l *ledger) ack(seq int64) {
 	l.acked = seq
 	n := sort.Search(len(l.bins), func(i int) bool { return l.bins[i].Seq > seq })
 	l.bins = slices.Clone(l.bins[n:])
+	l.merge = l.max
 	if l.spool == nil {
 		return
 	}
@@ -106,6 +108,7 @@ func (l *ledger) coarsen() bool {
 			l.bins = coarsen(l.bins, l.handed, l.max/4, width)
 		}
 	}
+	l.merge = max(l.max, len(l.bins)+l.max/4)
 	if len(l.bins) == before {
 		return false
 	}
