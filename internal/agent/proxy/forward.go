@@ -234,7 +234,6 @@ var errBodyTooLarge = errors.New("the request body is too large")
 type requestBody struct {
 	from    io.Reader
 	left    int64 // negative from the start: unbounded
-	over    bool
 	touched atomic.Bool
 	failed  atomic.Pointer[error]
 }

@@ -166,41 +166,47 @@ func (a *arm) openCell(second int64) *cell {
 }
 
 // finish counts the end of a request that arrived in c, after a latency in
-// nanoseconds. After publication it does nothing: the request was published
-// as overdue, which it is.
-func (c *cell) finish(s *shard, latency int64, o outcome) {
+// nanoseconds. It returns false after publication, by which every request in
+// it has ended or is overdue, and is published as such.
+func (c *cell) finish(s *shard, latency int64, o outcome) bool {
 	if s.finished.Add(oneWriter)&closed != 0 {
-		return
+		return false
 	}
 	if latency > c.arm.limit {
 		s.overdue.Add(1)
 	} else {
-		if o.failed {
-			s.errors.Add(1)
-		}
-		if o.aborted {
-			s.aborted.Add(1)
-		}
-		if o.fault {
-			s.faults.Add(1)
-		}
-		class := o.status / 100
-		if class < 0 || class > 5 {
-			class = 0
-		}
-		s.classes[class].Add(1)
-		for i, t := range c.arm.thresholds {
-			if latency > int64(t) {
-				s.slow[i].Add(1)
-			}
-		}
-		s.sum.Add(latency)
-		s.buckets[bucketOf(time.Duration(latency))-firstBucket].Add(1)
+		s.count(latency, c.arm.thresholds, o)
 	}
 	if o.retries > 0 {
 		s.retries.Add(int64(o.retries))
 	}
 	s.finished.Add(oneFinish - oneWriter)
+	return true
+}
+
+// count books a request that ended within its limit.
+func (s *shard) count(latency int64, thresholds []time.Duration, o outcome) {
+	if o.failed {
+		s.errors.Add(1)
+	}
+	if o.aborted {
+		s.aborted.Add(1)
+	}
+	if o.fault {
+		s.faults.Add(1)
+	}
+	class := o.status / 100
+	if class < 0 || class > 5 {
+		class = 0
+	}
+	s.classes[class].Add(1)
+	for i, t := range thresholds {
+		if latency > int64(t) {
+			s.slow[i].Add(1)
+		}
+	}
+	s.sum.Add(latency)
+	s.buckets[bucketOf(time.Duration(latency))-firstBucket].Add(1)
 }
 
 // settle closes the cell if it is final at a steady instant: its second is

@@ -150,13 +150,16 @@ func TestCountsAreExactUnderConcurrency(t *testing.T) {
 					o := opens[0]
 					opens = opens[1:]
 					took := b.ticker.steady() - o.from
-					if took > arms[i].limit {
+					booked := o.c.finish(o.s, took, outcome{status: 200})
+					if !booked && b.ticker.steady() < o.c.end+arms[i].limit {
+						t.Error("published before everything in it had ended or was overdue")
+					}
+					if !booked || took > arms[i].limit {
 						late[o.arm].Add(1)
 					}
-					if took > int64(50*time.Millisecond) {
+					if !booked || took > int64(50*time.Millisecond) {
 						slow[o.arm].Add(1)
 					}
-					o.c.finish(o.s, took, outcome{status: 200})
 				}
 			}
 			for _, o := range opens { // these hang for ever
