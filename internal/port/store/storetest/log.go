@@ -339,7 +339,7 @@ func testRecorded(t *testing.T, b *bench) {
 func testRead(t *testing.T, b *bench) {
 	for i := range 20 {
 		d := draft("note.taken", i)
-		d.Subject = fmt.Sprintf("service/%d", i%2)
+		d.Subject, d.ID = fmt.Sprintf("service/%d", i%2), fmt.Sprintf("note-%d", i+1)
 		b.append(fmt.Sprintf("stream/%d", i%3), event.AnyVersion, d)
 		b.clock.Move(time.Second)
 	}
@@ -359,6 +359,12 @@ func testRead(t *testing.T, b *bench) {
 		{event.Query{Stream: "stream/1", After: 11}, "14 17 20"},
 		{event.Query{Stream: "stream/1", After: 5, Until: 14}, "8 11 14"},
 		{event.Query{Stream: "none"}, ""},
+		{event.Query{ID: "note-7"}, "7"},
+		{event.Query{ID: "note-7", After: 7}, ""},
+		{event.Query{ID: "note-7", Until: 6}, ""},
+		{event.Query{ID: "note-7", Stream: "stream/1"}, ""},
+		{event.Query{ID: "note-7", Subject: "service/0"}, "7"},
+		{event.Query{ID: "note-77"}, ""},
 		{event.Query{Subject: "service/1", After: 15}, "16 18 20"},
 		{event.Query{Subject: "service/1", Stream: "stream/0"}, "4 10 16"},
 		{event.Query{Subject: "service/1", RecordedBy: start.Add(5 * time.Second)}, "2 4 6"},
@@ -376,7 +382,7 @@ func testReadTypes(t *testing.T, b *bench) {
 	types := []string{"rollout.started", "rollout.stepped", "rolloutx.started", "change.pushed", "rollout", "Rollout.started", "rollout.a_b"}
 	for i := range 21 {
 		d := draft(types[i%7], i)
-		d.Subject = fmt.Sprintf("service/%d", i%2)
+		d.Subject, d.ID = fmt.Sprintf("service/%d", i%2), fmt.Sprintf("note-%d", i+1)
 		b.append("s", event.AnyVersion, d)
 	}
 	for _, test := range []struct {
