@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common"
@@ -18,7 +19,7 @@ import (
 // Bounds on expressions.
 const (
 	MaxExpression = 4 << 10   // bytes of one expression
-	maxCost       = 100_000   // CEL cost units of one evaluation, some 10 ms at most
+	maxCost       = 100_000   // CEL cost units of one evaluation
 	MaxValue      = 64 << 10  // bytes of one evaluated template
 	MaxText       = 256 << 10 // bytes of one template
 )
@@ -86,12 +87,12 @@ func ParseExpression(source string) (*Expression, error) {
 	}
 	program, err := env.Program(checked, cel.CostLimit(maxCost))
 	if err != nil {
-		return nil, fmt.Errorf("expression %s: %w", source, err)
+		return nil, fmt.Errorf("expression %s: %w", brief(source), err)
 	}
 	e := &Expression{source: source, program: program, boolean: checked.OutputType().IsAssignableType(cel.BoolType)}
 	ast.PostOrderVisit(checked.NativeRep().Expr(), ast.NewExprVisitor(e.visit))
 	if t := checked.OutputType(); !e.boolean && !scalar(t) {
-		return nil, fmt.Errorf("expression %s gives a %s; a text, number or true/false is needed", source, t)
+		return nil, fmt.Errorf("expression %s gives a %s; a text, number or true/false is needed", brief(source), t)
 	}
 	return e, nil
 }
@@ -117,7 +118,22 @@ func explainIssue(source string, issue *common.Error) error {
 			message += `; an id with a hyphen is written ["a-b"], as in needs["a-b"].result`
 		}
 	}
-	return fmt.Errorf("expression %s: column %d: %s", source, issue.Location.Column()+1, message)
+	return fmt.Errorf("expression %s: column %d: %s", brief(source), issue.Location.Column()+1, brief(message))
+}
+
+// brief is text on one short line, for messages.
+func brief(s string) string {
+	line := strings.Join(strings.Fields(strings.ToValidUTF8(s, "\uFFFD")), " ")
+	line = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, line)
+	if runes := []rune(line); len(runes) > 200 {
+		return string(runes[:199]) + "…"
+	}
+	return line
 }
 
 // visit notes what a part of the expression names.
@@ -192,7 +208,7 @@ func (e *Expression) eval(s Scope) (ref.Val, error) {
 		"@always": true, "@success": s.Status.Success, "@failure": s.Status.Failure, "@cancelled": s.Status.Cancelled,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("expression %s: %w", e.source, err)
+		return nil, fmt.Errorf("expression %s: %w", brief(e.source), err)
 	}
 	return val, nil
 }
@@ -249,7 +265,7 @@ func ParseCondition(source string) (*Expression, error) {
 	}
 	e, err := ParseExpression(source)
 	if err == nil && !e.boolean {
-		err = fmt.Errorf("expression %s is not true or false; compare it, as in %s != ''", e.source, e.source)
+		err = fmt.Errorf("expression %s is not true or false; compare it, as in %s != ''", brief(e.source), brief(e.source))
 	}
 	return e, err
 }
@@ -266,7 +282,7 @@ func (e *Expression) Holds(s Scope) (bool, error) {
 	}
 	b, ok := val.(types.Bool)
 	if !ok {
-		return false, fmt.Errorf("expression %s is not true or false", e.source)
+		return false, fmt.Errorf("expression %s is not true or false", brief(e.source))
 	}
 	return bool(b), nil
 }
@@ -338,10 +354,10 @@ func (t Template) Expand(s Scope) (string, error) {
 				return "", err
 			}
 			if text, err = format(val); err != nil {
-				return "", fmt.Errorf("expression %s: %w", p.expr.source, err)
+				return "", fmt.Errorf("expression %s: %w", brief(p.expr.source), err)
 			}
 			if len(text) > MaxValue {
-				return "", fmt.Errorf("expression %s gives more than %d KiB", p.expr.source, MaxValue>>10)
+				return "", fmt.Errorf("expression %s gives more than %d KiB", brief(p.expr.source), MaxValue>>10)
 			}
 		}
 		if b.Len()+len(text) > 2*MaxText {
