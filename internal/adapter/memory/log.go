@@ -140,6 +140,13 @@ func (l log) Read(ctx context.Context, q event.Query) ([]event.Event, error) {
 
 func (db *database) selected(q event.Query, end int64, limit int) []event.Event {
 	after := max(q.After, 0)
+	if q.ID != "" {
+		p := db.ids[identity{"flyball", q.ID}]
+		if p == 0 || p <= after || p > end || q.Stream != "" && db.events[p-1].Stream != q.Stream {
+			return nil
+		}
+		return filter(q, limit, func(yield func(event.Event) bool) { yield(db.events[p-1]) })
+	}
 	positions, narrowed := db.streams[q.Stream], q.Stream != ""
 	if !narrowed {
 		positions, narrowed = db.subjects[q.Subject], q.Subject != ""

@@ -264,6 +264,16 @@ func read(ctx context.Context, c *conn, q event.Query) ([]event.Event, error) {
 	if err != nil || q.After >= until {
 		return nil, err
 	}
+	if q.ID != "" {
+		text, args := "SELECT "+columns+" FROM event WHERE source = 'flyball' AND id = ? AND position > ? AND position <= ?", []any{q.ID, q.After, until}
+		if q.Stream != "" {
+			text, args = text+" AND stream = ?", append(args, q.Stream)
+		}
+		if q.Subject != "" {
+			text, args = text+" AND subject = ?", append(args, q.Subject)
+		}
+		return collect(ctx, c, q, 1, text, args...)
+	}
 	if len(q.Types) > 0 && q.Stream == "" && q.Subject == "" {
 		types, err := concrete(ctx, c, q.Types)
 		if err != nil || len(types) == 0 {

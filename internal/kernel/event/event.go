@@ -98,6 +98,7 @@ type Query struct {
 	Until      int64     // positions up to and including this; 0 is no bound
 	Stream     string    // this stream only
 	Subject    string    // this subject only
+	ID         string    // the event of this identifier and of source "flyball" only: what a Cause names
 	Types      []string  // these types, or prefixes ending in a dot ("rollout."); empty is all
 	RecordedBy time.Time // recorded at or before; zero is no bound
 	Limit      int       // at most this many, 0 is 1,000
