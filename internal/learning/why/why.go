@@ -1,0 +1,258 @@
+package why
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/kernel/action"
+	"github.com/flyball-dev/flyball/internal/kernel/control"
+	"github.com/flyball-dev/flyball/internal/kernel/event"
+	"github.com/flyball-dev/flyball/internal/kernel/operation"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
+)
+
+// Gate is the pure part of an action type.
+type Gate func(in control.GateInput, now time.Time) (action.Gated, time.Time)
+
+// Desk answers. Replayers are the controllers by name, Gates the gates by
+// action type.
+type Desk struct {
+	Log       event.Log
+	Replayers map[string]control.Replayer
+	Gates     map[string]Gate
+}
+
+// Input names what is asked about.
+type Input struct {
+	Subject string `json:"subject" arg:"1" doc:"what to explain, such as rollout/checkout-3f2a91c-prod-1, release/…, objective/… or incident/…"`
+	All     bool   `json:"all" doc:"every decision, not only those that changed something"`
+}
+
+// Answer is everything the log says of a subject's decisions.
+type Answer struct {
+	Subject   string     `json:"subject"`
+	Decisions []Decision `json:"decisions"` // oldest first
+	Chain     []Link     `json:"chain"`     // from the last decision back to where it began
+}
+
+// Decision is one decision, recomputed.
+type Decision struct {
+	Event      string          `json:"event"` // ID of the event that records it
+	At         time.Time       `json:"at"`
+	Controller string          `json:"controller"`
+	Verdict    string          `json:"verdict"`
+	Rule       string          `json:"rule,omitempty"`
+	Reason     string          `json:"reason"`
+	Evidence   json.RawMessage `json:"evidence,omitempty"`
+	Clauses    []action.Clause `json:"clauses,omitempty"` // of a gate
+	Same       bool            `json:"same"`              // recomputed from the stored inputs: the same verdict
+	Error      string          `json:"error,omitempty"`   // why it could not be recomputed
+}
+
+// Link is one event in the chain of causes.
+type Link struct {
+	Event   string    `json:"event"`
+	Type    string    `json:"type"`
+	Subject string    `json:"subject"`
+	At      time.Time `json:"at"`
+	Actor   string    `json:"actor"`
+	Text    string    `json:"text,omitempty"`
+}
+
+// Bounds of one answer.
+const (
+	maxEvents = 20_000
+	maxChain  = 40
+)
+
+// Explain answers for a subject.
+func (d *Desk) Explain(ctx context.Context, in Input) (Answer, error) {
+	out := Answer{Subject: in.Subject, Decisions: []Decision{}}
+	q := event.Query{Subject: in.Subject, Types: []string{control.EventDecided, action.EventGated}}
+	if at, ok := operation.At(ctx); ok {
+		q.RecordedBy = at
+	}
+	last := ""
+	for n := 0; n < maxEvents; {
+		events, err := d.Log.Read(ctx, q)
+		if err != nil {
+			return out, err
+		}
+		for _, e := range events {
+			decision, err := d.recompute(e)
+			if err != nil {
+				return out, err
+			}
+			if in.All || decision.Verdict != "hold" || decision.Rule == "deadline" || decision.Rule == "lease" {
+				out.Decisions = append(out.Decisions, decision)
+			}
+			last = e.ID
+			q.After = e.Position
+		}
+		n += len(events)
+		if len(events) == 0 {
+			break
+		}
+	}
+	if last == "" {
+		return out, problem.New(problem.NotFound, "why.show", "nothing was decided about %q", in.Subject).
+			WithNext("subjects are such as rollout/NAME, release/NAME, objective/SERVICE.ENVIRONMENT.NAME; flyball rollout list shows rollouts")
+	}
+	if n := len(out.Decisions); n > 0 {
+		last = out.Decisions[n-1].Event
+	}
+	var err error
+	out.Chain, err = d.chain(ctx, last)
+	return out, err
+}
+
+func (d *Desk) recompute(e event.Event) (Decision, error) {
+	if e.Type == action.EventGated {
+		return d.gate(e)
+	}
+	r, err := event.Decode[control.Decision](e)
+	out := Decision{Event: e.ID, At: e.Time, Controller: r.Controller, Verdict: r.Verdict, Rule: r.Rule, Reason: r.Reason, Evidence: r.Evidence}
+	if err != nil {
+		return out, err
+	}
+	if e.Erased {
+		out.Error = "its payload was erased"
+		return out, nil
+	}
+	replayer := d.Replayers[r.Controller]
+	if replayer == nil {
+		out.Error = "no controller named " + r.Controller + " is known to this version"
+		return out, nil
+	}
+	if _, out.Same, err = replayer.Replay(r); err != nil {
+		out.Error = err.Error()
+	}
+	return out, nil
+}
+
+// gate recomputes a gate from the inputs recorded with its outcome.
+func (d *Desk) gate(e event.Event) (Decision, error) {
+	g, err := event.Decode[action.Gated](e)
+	out := Decision{Event: e.ID, At: e.Time, Controller: "action", Verdict: string(g.Phase), Rule: "gate", Reason: g.Reason, Clauses: g.Clauses}
+	if err != nil || len(g.Inputs) == 0 {
+		// An ungated action has nothing to recompute: it is always allowed.
+		out.Same = err == nil && g.Phase == action.Allowed
+		return out, err
+	}
+	var in control.GateInput
+	if err := json.Unmarshal(g.Inputs, &in); err != nil {
+		out.Error = err.Error()
+		return out, nil
+	}
+	gate := d.Gates[in.Action.Type]
+	if gate == nil {
+		out.Error = "no gate for " + in.Action.Type + " is known to this version"
+		return out, nil
+	}
+	again, _ := gate(in, g.Now)
+	before, err1 := json.Marshal(g.Clauses)
+	after, err2 := json.Marshal(again.Clauses)
+	out.Same = err1 == nil && err2 == nil && again.Phase == g.Phase && bytes.Equal(before, after)
+	return out, nil
+}
+
+// chain follows causes back to where it began.
+func (d *Desk) chain(ctx context.Context, id string) ([]Link, error) {
+	var out []Link
+	seen := map[string]bool{}
+	for id != "" && !seen[id] && len(out) < maxChain {
+		seen[id] = true
+		events, err := d.Log.Read(ctx, event.Query{ID: id, Limit: 1})
+		if err != nil || len(events) == 0 {
+			return out, err
+		}
+		e := events[0]
+		out = append(out, Link{Event: e.ID, Type: e.Type, Subject: e.Subject, At: e.Time, Actor: e.Actor, Text: describe(e)})
+		id = e.Cause
+	}
+	return out, nil
+}
+
+// describe is what an event says for a person, in the fields that facts share.
+func describe(e event.Event) string {
+	var d struct {
+		Reason   string `json:"reason"`
+		Verdict  string `json:"verdict"`
+		Revision string `json:"revision"`
+		Digest   string `json:"digest"`
+		Result   string `json:"result"`
+		Type     string `json:"type"`
+		Commits  []struct {
+			Subject string `json:"subject"`
+			Author  string `json:"author"`
+		} `json:"commits"`
+	}
+	// What does not have these fields says nothing here.
+	_ = json.Unmarshal(e.Data, &d)
+	switch {
+	case len(d.Commits) > 0:
+		return fmt.Sprintf("%q (%s)", d.Commits[0].Subject, d.Commits[0].Author)
+	case d.Reason != "":
+		return d.Reason
+	case d.Revision != "":
+		return d.Revision + " " + d.Digest
+	}
+	return strings.TrimSpace(d.Type + " " + d.Verdict + " " + d.Result)
+}
+
+// Tell is the answer in the form of a person's question.
+func (a Answer) Tell() string {
+	var b strings.Builder
+	same := true
+	for i, d := range a.Decisions {
+		if i == len(a.Decisions)-1 {
+			fmt.Fprintf(&b, "%s at %s: %s\n", title(d.Verdict), d.At.Local().Format("15:04:05"), d.Reason)
+			for _, c := range d.Clauses {
+				fmt.Fprintf(&b, "  %-5s %-13s %s\n", c.Verdict, c.Name, c.Detail)
+				if c.Unblock != "" {
+					fmt.Fprintf(&b, "  %-5s %-13s %s\n", "", "", c.Unblock)
+				}
+			}
+		}
+		same = same && d.Same
+	}
+	if n := len(a.Decisions); n > 1 {
+		b.WriteString("before\n")
+		for _, d := range a.Decisions[max(0, n-9) : n-1] {
+			fmt.Fprintf(&b, "  %s  %-9s %s\n", d.At.Local().Format("15:04:05"), d.Verdict, d.Reason)
+		}
+	}
+	b.WriteString("chain\n")
+	for _, l := range a.Chain {
+		fmt.Fprintf(&b, "  %s  %-20s %s  %s\n", l.At.Local().Format("15:04:05"), l.Type, l.Subject, l.Text)
+	}
+	replay := "recomputed from the stored inputs: the same verdicts"
+	if !same {
+		replay = "recomputed from the stored inputs: NOT the same; see -o json"
+	}
+	fmt.Fprintf(&b, "replay  %d decisions %s", len(a.Decisions), replay)
+	return b.String()
+}
+
+// title begins the sentence about a verdict.
+func title(verdict string) string {
+	for v, words := range map[string]string{"back": "Went back", "on": "Went on", "hold": "Held", "blocked": "Blocked", "allowed": "Allowed", "awaiting approval": "Awaits approval"} {
+		if v == verdict {
+			return words
+		}
+	}
+	return "Decided " + verdict
+}
+
+// Operations is the one question.
+func (d *Desk) Operations() []operation.Operation {
+	return []operation.Operation{operation.Define(operation.Spec[Input, Answer]{
+		Noun: "why", Verb: "show", Summary: "Explain what was decided about something, and on what grounds", Role: operation.Viewer,
+		Help:   "Answers from the log alone and recomputes every verdict from its stored inputs.\n\n  flyball why rollout/checkout-3f2a91c-prod-1\n  flyball why release/checkout-3f2a91c-prod",
+		Handle: func(ctx context.Context, _ operation.Caller, in Input) (Answer, error) { return d.Explain(ctx, in) },
+	})}
+}
