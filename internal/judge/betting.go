@@ -1,6 +1,9 @@
 package judge
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // ratios are the relative increases of the bad ratio that are bet on: some
 // wealth goes on "one and a half times as many failures", some on "twenty
@@ -46,19 +49,35 @@ func (c Config) bet(s *State, w Bin) {
 		s.Wealth = make([]float64, len(ratios))
 	}
 	for i, k := range ratios {
-		s.Wealth[i] += math.Log1p((k-1)*z) - math.Log1p((k-1)*q)
+		s.Wealth[i] += math.Log((1 + (k-1)*z) / (1 + (k-1)*q))
 	}
-	dealt := math.Log(share) + logMean(s.Wealth)
-	for i := range s.Wealth {
-		s.Wealth[i] = logAdd(math.Log1p(-share)+s.Wealth[i], dealt)
+	dealOut(s.Wealth)
+}
+
+// dealOut replaces each wealth w by (1−share)·w + share·mean, in logarithms.
+func dealOut(wealth []float64) {
+	top := slices.Max(wealth)
+	var scaled [len(ratios)]float64
+	mean := 0.0
+	for i, w := range wealth {
+		scaled[i] = math.Exp(w - top)
+		mean += scaled[i] / float64(len(wealth))
+	}
+	for i := range wealth {
+		wealth[i] = top + math.Log((1-share)*scaled[i]+share*mean)
 	}
 }
 
+// guardCalm is the baseline's bad ratio above which the guard makes no bet: what
+// fails both arms is not the canary's doing.
+const guardCalm = 0.1
+
 // guard stakes wealth on more than WarmUpRatio of the canary's requests being
-// bad. It takes the bins as they come, not merged: a canary that fails every
-// request is found in about a dozen one-second bins.
+// bad while few of the baseline's are. It takes the bins as they come, not
+// merged: a canary that fails every request is found in about a dozen
+// one-second bins.
 func (c Config) guard(s *State, b Bin) {
-	if b.Canary.Requests == 0 || c.WarmUpRatio >= 1 {
+	if b.Canary.Requests == 0 || c.WarmUpRatio >= 1 || b.Baseline.Ratio() > guardCalm {
 		return
 	}
 	if s.Guard == nil {
@@ -85,11 +104,11 @@ func logMean(x []float64) float64 {
 	if len(x) == 0 {
 		return 0
 	}
-	sum := math.Inf(-1)
+	top, sum := slices.Max(x), 0.0
 	for _, v := range x {
-		sum = logAdd(sum, v)
+		sum += math.Exp(v - top)
 	}
-	return sum - math.Log(float64(len(x)))
+	return top + math.Log(sum/float64(len(x)))
 }
 
 // logAdd is log(exp(a) + exp(b)) without overflow.

@@ -79,6 +79,10 @@ type Decision struct {
 // ceiling must be; smaller ones are churn.
 const worthwhile = 1.25
 
+// sharpest is the weight at which two arms compare best. A step below its
+// ceiling does not go beyond: it would expose more and learn less.
+const sharpest = 0.5
+
 // Decide gives the verdict: back when any metric's evidence has reached
 // 1/alpha, on when every metric can afford the next step or a worthwhile part
 // of it, else hold. It is pure: the same input gives the same decision.
@@ -93,13 +97,16 @@ func Decide(in Input) Decision {
 		return d
 	}
 	weight, limiting := affordableWeight(in, d.Evidence)
+	if weight < in.Next.Weight {
+		weight = min(weight, sharpest)
+	}
 	enough := weight >= in.Next.Weight || weight >= worthwhile*in.Next.Current && weight >= 0.01
 	if in.Now.Before(in.Earliest) {
 		d.Wait = in.Earliest.Sub(in.Now)
 		d.Reason = earlyReason(d)
 		return d
 	}
-	if len(in.Metrics) > 0 && enough {
+	if limiting >= 0 && enough {
 		d.Verdict, d.Weight = On, weight
 		d.Reason = onReason(d, limiting)
 		return d

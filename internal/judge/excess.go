@@ -13,6 +13,15 @@ var stakes = [...]struct{ kappa, weight float64 }{
 	{0.07, 0.04}, {0.045, 0.03}, {0.028, 0.02}, {0.018, 0.02}, {0.011, 0.015}, {0.004, 0.015},
 }
 
+// cleanLoss is ln(1 − κ) per stake: −Inf for κ = 1, which one bad request on the
+// canary ends.
+var cleanLoss = func() (loss [len(stakes)]float64) {
+	for i, st := range stakes {
+		loss[i] = math.Log1p(-st.kappa)
+	}
+	return loss
+}()
+
 // lowerStake scales κ for the lower end, where the baseline's factor
 // 1 − κm/n must stay positive.
 const lowerStake = 0.95
@@ -102,12 +111,21 @@ func (e excess) upper(alpha float64) float64 {
 		return 1
 	}
 	n := float64(e.Requests)
-	return clamp(newton(n, -n, -math.Log(alpha), e.logUpper) / n)
+	return clamp(newton(n, -n, e.burst(), -math.Log(alpha), e.logUpper) / n)
+}
+
+// atMost says whether upper(alpha) is at most u, at a fraction of the cost.
+func (e excess) atMost(u, alpha float64) bool {
+	if u >= 1 || e.Requests == 0 {
+		return u >= 1
+	}
+	value, _ := e.logUpper(u*float64(e.Requests), e.burst())
+	return value >= -math.Log(alpha)
 }
 
 // logUpper is the logarithm of the mixture at an excess of a bad requests, and
 // its slope there. It is convex and rises with a.
-func (e excess) logUpper(a float64) (value, slope float64) {
+func (e excess) logUpper(a, g float64) (value, slope float64) {
 	var exponents [len(stakes)]float64
 	for i, st := range stakes {
 		exponents[i] = st.kappa * a
@@ -115,10 +133,10 @@ func (e excess) logUpper(a float64) (value, slope float64) {
 			exponents[i] += e.Upper[i]
 		}
 		if e.Bad > 0 {
-			exponents[i] += float64(e.Bad) * math.Log1p(-st.kappa) // −Inf for κ = 1
+			exponents[i] += float64(e.Bad) * cleanLoss[i]
 		}
 	}
-	return mix(exponents, 1, e.burst())
+	return mix(exponents, 1, g)
 }
 
 // lower is the ratio that the excess is below, at any time, with probability
@@ -129,11 +147,11 @@ func (e excess) lower(alpha float64) float64 {
 		return -1
 	}
 	n := float64(e.Matched)
-	return clamp(newton(-n, n, -math.Log(alpha), e.logLower) / n)
+	return clamp(newton(-n, n, e.burst(), -math.Log(alpha), e.logLower) / n)
 }
 
 // logLower is like logUpper, but falls with a.
-func (e excess) logLower(a float64) (value, slope float64) {
+func (e excess) logLower(a, g float64) (value, slope float64) {
 	var exponents [len(stakes)]float64
 	for i, st := range stakes {
 		exponents[i] = -lowerStake * st.kappa * a
@@ -141,7 +159,7 @@ func (e excess) logLower(a float64) (value, slope float64) {
 			exponents[i] += e.Lower[i]
 		}
 	}
-	return mix(exponents, -lowerStake, e.burst())
+	return mix(exponents, -lowerStake, g)
 }
 
 // mix is the logarithm of the weighted mean of exp(exponent/g), and its slope
@@ -150,22 +168,26 @@ func mix(exponents [len(stakes)]float64, scale, g float64) (value, slope float64
 	top := slices.Max(exponents[:])
 	var sum, rise float64
 	for i, st := range stakes {
-		w := st.weight * math.Exp((exponents[i]-top)/g)
+		e := (exponents[i] - top) / g
+		if e < -40 {
+			continue
+		}
+		w := st.weight * math.Exp(e)
 		sum += w
 		rise += w * scale * st.kappa
 	}
 	return math.Log(sum) + top/g, rise / sum / g
 }
 
-// newton finds where a convex f reaches target, coming from the side where it
+// newton finds where a convex f, given bursts of g, reaches target, coming from the side where it
 // is above, so that no step overshoots. It is from when f is below target
 // there, and stops at to.
-func newton(from, to, target float64, f func(float64) (float64, float64)) float64 {
+func newton(from, to, g, target float64, f func(a, g float64) (float64, float64)) float64 {
 	a := from
 	for range 100 {
-		value, slope := f(a)
+		value, slope := f(a, g)
 		step := (value - target) / slope
-		if value <= target || math.Abs(step) < 1e-9 {
+		if value <= target || math.Abs(step) < 1e-9*(1+math.Abs(a)) {
 			break
 		}
 		if a -= step; (a-to)*(from-to) <= 0 {

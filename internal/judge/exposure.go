@@ -42,7 +42,7 @@ func largestExcess(weight, rate float64, t time.Duration, phi, budget float64) f
 func (c Config) ExpectedWait(s State, u, rate float64) (wait time.Duration, ok bool) {
 	c = c.withDefaults()
 	const year = 365 * 24 * time.Hour
-	below := func(more float64) bool { return s.Excess.after(more).upper(c.Alpha/2) <= u }
+	below := func(more float64) bool { return s.Excess.after(more).atMost(u, c.Alpha/2) }
 	if below(0) {
 		return 0, true
 	}

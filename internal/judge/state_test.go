@@ -172,6 +172,16 @@ func TestWarmUp(t *testing.T) {
 		return 0
 	}
 	dead := func(int) int64 { return 10 }
+	both := (Config{WarmUp: time.Minute}).Advance(State{}, func() (bins []Bin) {
+		for sec := range 120 {
+			bins = append(bins, Bin{Time: start.Add(time.Duration(sec) * time.Second), Width: time.Second,
+				Baseline: Count{90, 90}, Canary: Count{10, 10}})
+		}
+		return bins
+	}()...)
+	if both.Crossed != nil {
+		t.Error("what fails both arms was held against the canary")
+	}
 	if s := run(Config{}, cold); s.Crossed == nil {
 		t.Error("a cold cache without a warm-up must be seen as the regression it is")
 	}

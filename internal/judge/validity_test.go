@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// traffic is a service in five-second bins: a tenth of it meets the canary.
+// traffic is a service in ten-second bins: a tenth of it meets the canary.
 type traffic struct {
 	perMinute float64 // canary requests
 	base      float64 // chance that a baseline request is bad
@@ -19,7 +19,7 @@ type traffic struct {
 }
 
 func (tr traffic) bin(rng *rand.Rand, at time.Duration) Bin {
-	const width = 5 * time.Second
+	const width = 10 * time.Second
 	p := tr.base * tr.times
 	if tr.cold > 0 && at < time.Minute {
 		p *= tr.cold
@@ -89,7 +89,7 @@ func run(c Config, tr traffic, rng *rand.Rand, watch bool) (minutes float64, mis
 		c.Alpha = 1e-300 // do not stop at a crossing
 	}
 	var s State
-	for at := time.Duration(0); at < 30*time.Minute; at += 5 * time.Second {
+	for at := time.Duration(0); at < 30*time.Minute; at += 10 * time.Second {
 		s = c.Advance(s, tr.bin(rng, at))
 		if s.Crossed != nil {
 			return s.Crossed.At.Sub(start).Minutes(), missed
