@@ -1,0 +1,254 @@
+package incident
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/kernel/action"
+	"github.com/flyball-dev/flyball/internal/kernel/control"
+	"github.com/flyball-dev/flyball/internal/kernel/event"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
+)
+
+// State is what the controller decides from.
+type State struct {
+	Desk
+	Users   bool              `json:"users"` // the environment is the one that users meet: the last on the way
+	Page    []catalog.Webhook `json:"page,omitempty"`
+	Runbook string            `json:"runbook,omitempty"`
+}
+
+// suspicion is how long after its promotion a revision is worth naming when
+// trouble begins.
+const suspicion = time.Hour
+
+// Controller opens, links, pages for and mitigates incidents. It is keyed
+// SERVICE.ENVIRONMENT.
+func Controller() control.Controller[State] {
+	return control.Controller[State]{
+		Name: "incident",
+		Wakes: func(e event.Event) []string {
+			if k := key(e); k != "" && e.Type != rolloutStarted {
+				return []string{k}
+			}
+			return nil
+		},
+		Active: active,
+		Load:   load,
+		Decide: Decide,
+	}
+}
+
+func active(ctx context.Context, r projection.Reader) (keys []string, err error) {
+	f := projection.Filter{Index: "busy", Value: "yes", Limit: projection.MaxPage}
+	for {
+		page, err := r.List(ctx, deskName, f)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range page.Rows {
+			keys = append(keys, row.Key)
+		}
+		if page.Next == "" {
+			return keys, nil
+		}
+		f.After = page.Next
+	}
+}
+
+func load(ctx context.Context, r projection.Reader, key string) (State, error) {
+	var s State
+	desk, ok, err := projection.Get[Desk](ctx, r, deskName, key)
+	if err != nil || !ok {
+		return s, err
+	}
+	s.Desk = desk
+	service, err := catalog.GetService(ctx, r, desk.Service)
+	if err != nil && problem.KindOf(err) != problem.NotFound {
+		return s, err
+	}
+	if err == nil {
+		s.Runbook, s.Team = service.Runbook, service.Team
+	}
+	team, err := catalog.GetTeam(ctx, r, s.Team)
+	if err != nil && problem.KindOf(err) != problem.NotFound {
+		return s, err
+	}
+	s.Page = team.Page
+	environments, err := catalog.Environments(ctx, r)
+	if n := len(environments); n > 0 {
+		s.Users = environments[n-1].Name == desk.Environment
+	} else {
+		s.Users = true // nothing is declared: rather a page too many
+	}
+	return s, err
+}
+
+// Decide takes in what happened: it opens at most one incident, links the rest
+// to it, pages when it is new or got worse, and says when it is mitigated.
+func Decide(v control.View[State], now time.Time) control.Plan {
+	d := desk{State: v.State, now: now}
+	for _, s := range v.State.Pending {
+		if d.Open == nil {
+			if !s.triggers() {
+				continue
+			}
+			d.open(s)
+		} else {
+			d.link(s)
+		}
+	}
+	if d.Open == nil {
+		return control.Plan{}
+	}
+	d.page()
+	d.mitigate()
+	if len(d.plan.Facts) == 0 {
+		return control.Plan{}
+	}
+	d.plan.Evidence = map[string]any{"incident": d.Open.Incident, "severity": d.Open.Severity, "firing": len(d.Firing), "links": len(d.Open.Links)}
+	return d.plan
+}
+
+// desk is a decision being made.
+type desk struct {
+	State
+	now  time.Time
+	plan control.Plan
+}
+
+func (d *desk) fact(typ string, data any) {
+	d.plan.Facts = append(d.plan.Facts, event.Draft{Type: typ, Subject: "incident/" + d.Open.Incident, Data: data})
+}
+
+// because keeps the verdict of the weightiest thing decided: the first.
+func (d *desk) because(verdict, rule, cause, format string, args ...any) {
+	if d.plan.Verdict == "" {
+		d.plan.Verdict, d.plan.Rule, d.plan.Cause, d.plan.Reason = verdict, rule, cause, fmt.Sprintf(format, args...)
+	}
+}
+
+func (d *desk) open(s Signal) {
+	place := Place{Incident: d.name(), Service: d.Service, Team: d.Team, Environment: d.Environment}
+	o := Opened{Place: place, Severity: severityOf(s, d.Users), Title: d.title(s), Trigger: s.Event, Began: s.At, Link: s.Link}
+	i := Incident{}.opened(o, d.now, "controller:incident")
+	d.Open = &i
+	d.fact(EventOpened, o)
+	d.because("open", s.Kind, s.Event, "%s, and no incident is open for %s in %s", s.Text, d.Service, d.Environment)
+	if r := d.Recent; s.Kind != KindRollback && r != nil && !r.Ended && (r.PromotedAt.IsZero() || s.At.Sub(r.PromotedAt) <= suspicion) {
+		text := fmt.Sprintf("%s was being rolled out", r.Revision)
+		if !r.PromotedAt.IsZero() {
+			text = fmt.Sprintf("%s had served everybody for %s", r.Revision, s.At.Sub(r.PromotedAt).Round(time.Second))
+		}
+		d.add(Link{Kind: KindPromotion, Role: RoleSuspect, Rollout: r.Rollout, Change: r.Change, At: r.StartedAt, Text: text}, 0)
+	}
+}
+
+func (d *desk) link(s Signal) {
+	severity := 0
+	if s.triggers() {
+		severity = severityOf(s, d.Users)
+	}
+	if s.Kind == KindPromotion && d.suspects(s.Rollout) {
+		s.Role = RoleSuspect // it began before the trouble
+	}
+	d.because("link", s.Kind, s.Event, "%s, and %s is open", s.Text, d.Open.Incident)
+	d.add(s.Link, severity)
+}
+
+func (d *desk) suspects(rollout string) bool {
+	return slices.ContainsFunc(d.Open.Links, func(l Link) bool { return l.Role == RoleSuspect && l.Rollout == rollout })
+}
+
+func (d *desk) add(l Link, severity int) {
+	if severity == 0 || severity > d.Open.Severity {
+		severity = d.Open.Severity
+	}
+	linked := Linked{Place: d.Open.Place, Severity: severity, Link: l}
+	i := d.Open.linked(linked)
+	d.Open = &i
+	d.fact(EventLinked, linked)
+}
+
+// name is the incident's name: its place and the second it was opened.
+func (d *desk) name() string { return Name(d.Service, d.Environment, d.Users, d.Last, d.now) }
+
+// Name is the name of an incident: inc-SERVICE-TIME, with the environment
+// between them where no users are. last is the name given before in that
+// place; a second incident in one second gets a letter more.
+func Name(service, environment string, users bool, last string, now time.Time) string {
+	name := "inc-" + service
+	if !users {
+		name += "-" + environment
+	}
+	name += "-" + now.UTC().Format("20060102t150405")
+	if last == name || last != "" && last[:len(last)-1] == name {
+		return name + string(rune('a'+len(last)-len(name)))
+	}
+	return name
+}
+
+func (d *desk) title(s Signal) string {
+	switch s.Kind {
+	case KindAlert:
+		return fmt.Sprintf("%s is burning its error budget", s.Objective)
+	case KindBudget:
+		return fmt.Sprintf("error budget of %s is spent", s.Objective)
+	}
+	return fmt.Sprintf("%s: %s", d.Service, s.Text)
+}
+
+// page brings the incident to people when it is new to them, or worse than
+// what they were told. What hurts no user waits for working hours.
+func (d *desk) page() {
+	i := *d.Open
+	if i.Severity >= severityNoUser || i.Paged != 0 && i.Paged <= i.Severity {
+		return
+	}
+	p := Paged{Place: i.Place, Severity: i.Severity, Webhooks: len(d.State.Page)}
+	kind := PageOpened
+	p.Reason = fmt.Sprintf("severity %d", i.Severity)
+	if i.Paged != 0 {
+		kind = PageWorse
+		p.Reason = fmt.Sprintf("severity %d, after %d", i.Severity, i.Paged)
+	}
+	if p.Webhooks == 0 {
+		p.Reason = fmt.Sprintf("nobody is paged: team %q names no webhook", i.Team)
+	}
+	i.Paged, i.Webhooks = p.Severity, p.Webhooks
+	d.Open = &i
+	d.fact(EventPaged, p)
+	d.because("page", "severity", i.Event, "%s: %s", i.Incident, p.Reason)
+	for n, w := range d.State.Page {
+		d.plan.Actions = append(d.plan.Actions, action.Proposal{
+			ID: pageID(i.Incident, i.Severity, n), Type: ActionPage, Subject: "incident/" + i.Incident,
+			Reason: fmt.Sprintf("page team %s: %s", i.Team, i.Title),
+			Params: action.Params(Page{
+				Type: kind, URL: w.URL, SecretEnv: w.SecretEnv, At: d.now,
+				Data: PageData{Place: i.Place, Severity: i.Severity, Title: i.Title, BeganAt: i.BeganAt, OpenedAt: i.OpenedAt, Runbook: d.Runbook, Links: bounded(i.Links)},
+			}),
+		})
+	}
+}
+
+// bounded is the beginning of the links, short enough for a message.
+func bounded(links []Link) []Link {
+	const most = 20
+	return links[:min(len(links), most)]
+}
+
+func (d *desk) mitigate() {
+	if !d.Open.MitigatedAt.IsZero() {
+		return
+	}
+	why := d.mitigated()
+	if why == "" {
+		return
+	}
+	d.fact(EventMitigated, Said{Place: d.Open.Place, Reason: why + "; resolve it when that is so: flyball incident resolve " + d.Open.Incident})
+	d.because("mitigated", "nothing hurts", d.Open.Event, "%s", why)
+}

@@ -1,0 +1,84 @@
+package incident
+
+import "time"
+
+// The facts about incidents. Their stream is incident/SERVICE.ENVIRONMENT, so
+// that two can never be opened there at once; their subject is incident/NAME.
+const (
+	EventOpened       = "incident.opened"       // data is Opened
+	EventLinked       = "incident.linked"       // data is Linked
+	EventPaged        = "incident.paged"        // data is Paged
+	EventAcknowledged = "incident.acknowledged" // data is Said
+	EventNoted        = "incident.noted"        // data is Said
+	EventMitigated    = "incident.mitigated"    // data is Said: users are no longer hurt; resolving is suggested
+	EventResolved     = "incident.resolved"     // data is Said
+)
+
+// Place is what every fact about an incident says about where it is.
+type Place struct {
+	Incident    string `json:"incident"`
+	Service     string `json:"service"`
+	Team        string `json:"team"`
+	Environment string `json:"environment"`
+}
+
+// Opened says that an incident began.
+type Opened struct {
+	Place
+	Severity int       `json:"severity"` // 1 is worst, 4 hurts no user
+	Title    string    `json:"title"`
+	Trigger  string    `json:"trigger,omitempty"` // ID of the event that opened it; empty when declared by hand
+	Began    time.Time `json:"began"`             // when what opened it happened
+	Link
+}
+
+// Linked says that something else belongs to an open incident.
+type Linked struct {
+	Place
+	Severity int `json:"severity"` // of the incident with this link
+	Link
+}
+
+// Link is one thing an incident is connected with.
+type Link struct {
+	Kind      string    `json:"kind,omitempty"` // rollback, alert, budget, promotion or resolution
+	Role      string    `json:"role,omitempty"` // trigger, suspect, fix or recovery
+	Rollout   string    `json:"rollout,omitempty"`
+	Change    string    `json:"change,omitempty"`
+	Alert     string    `json:"alert,omitempty"`
+	Objective string    `json:"objective,omitempty"`
+	Event     string    `json:"event,omitempty"` // ID
+	At        time.Time `json:"at,omitzero"`
+	Text      string    `json:"text,omitempty"` // one line for a person
+}
+
+// The kinds of links.
+const (
+	KindRollback   = "rollback"   // a revision was taken back
+	KindAlert      = "alert"      // an alert fired
+	KindBudget     = "budget"     // a budget was spent
+	KindResolution = "resolution" // an alert ceased to fire, or a budget came back
+	KindPromotion  = "promotion"  // a revision went to everybody
+)
+
+// The roles of links.
+const (
+	RoleTrigger  = "trigger"  // it hurts
+	RoleSuspect  = "suspect"  // it came shortly before, which proves nothing
+	RoleFix      = "fix"      // it came after, and may help
+	RoleRecovery = "recovery" // it says that something is well again
+)
+
+// Paged says whom the incident was brought to.
+type Paged struct {
+	Place
+	Severity int    `json:"severity"`
+	Webhooks int    `json:"webhooks"` // 0: nobody, for the reason
+	Reason   string `json:"reason"`
+}
+
+// Said is what a person, or the controller, says about an incident.
+type Said struct {
+	Place
+	Reason string `json:"reason"`
+}

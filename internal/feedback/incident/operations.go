@@ -1,0 +1,314 @@
+package incident
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/kernel/clock"
+	"github.com/flyball-dev/flyball/internal/kernel/event"
+	"github.com/flyball-dev/flyball/internal/kernel/operation"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
+)
+
+// Incidents is what the operations on incidents work with.
+type Incidents struct {
+	Log    event.Log
+	Reader projection.Reader
+	Clock  clock.Clock
+	// Sync waits until Reader shows the end of the log.
+	Sync func(ctx context.Context) error
+}
+
+// ListInput bounds a list of incidents.
+type ListInput struct {
+	State   string `json:"state" enum:"open,resolved,all" doc:"open (default), resolved or all"`
+	Service string `json:"service" doc:"of this service only, whatever their state"`
+	After   string `json:"after" doc:"cursor from the page before"`
+	Limit   int    `json:"limit" doc:"at most this many, 1 to 500 (default 50)"`
+}
+
+// ShowInput names an incident.
+type ShowInput struct {
+	Incident string `json:"incident" arg:"1" doc:"name of the incident"`
+}
+
+// ShowOutput is an incident with what happened.
+type ShowOutput struct {
+	Incident
+	Timeline []Entry `json:"timeline" doc:"facts about it and what it is linked to, oldest first"`
+}
+
+// SayInput is something a person says about an incident.
+type SayInput struct {
+	Incident string `json:"incident" arg:"1" doc:"name of the incident"`
+	Reason   string `json:"reason" doc:"a few words for the timeline"`
+}
+
+// NoteInput is a note.
+type NoteInput struct {
+	Incident string `json:"incident" arg:"1" doc:"name of the incident"`
+	Text     string `json:"text" arg:"2" doc:"the note"`
+}
+
+// ResolveInput ends an incident.
+type ResolveInput struct {
+	Incident string `json:"incident" arg:"1" doc:"name of the incident"`
+	Reason   string `json:"reason" required:"true" doc:"what ended it"`
+	Anyway   bool   `json:"anyway" doc:"although an alert still fires"`
+}
+
+// DeclareInput opens an incident by hand.
+type DeclareInput struct {
+	Service     string `json:"service" arg:"1" doc:"service that is hurt"`
+	Environment string `json:"environment" required:"true" doc:"environment it is hurt in"`
+	Title       string `json:"title" required:"true" doc:"what users meet"`
+	Severity    int    `json:"severity" doc:"1 worst, 4 hurts no user (default 2)"`
+}
+
+// Operations are what users can do with incidents.
+func (n *Incidents) Operations() []operation.Operation {
+	say := func(verb, summary, typ string) operation.Operation {
+		return operation.Define(operation.Spec[SayInput, Incident]{
+			Noun: "incident", Verb: verb, Summary: summary, Role: operation.Developer, Write: true,
+			Scope: func(ctx context.Context, in SayInput) (operation.Scope, error) { return n.scope(ctx, in.Incident) },
+			Handle: func(ctx context.Context, caller operation.Caller, in SayInput) (Incident, error) {
+				return n.say(ctx, caller, in.Incident, typ, in.Reason)
+			},
+		})
+	}
+	return []operation.Operation{
+		operation.Define(operation.Spec[ListInput, operation.Page[Incident]]{
+			Noun: "incident", Verb: "list", Summary: "List incidents, newest first", Role: operation.Viewer, Handle: n.list,
+		}),
+		operation.Define(operation.Spec[ShowInput, ShowOutput]{
+			Noun: "incident", Verb: "show", Summary: "Show an incident: who has it, what changed, what happened", Role: operation.Viewer,
+			Scope:  func(ctx context.Context, in ShowInput) (operation.Scope, error) { return n.scope(ctx, in.Incident) },
+			Handle: n.show,
+		}),
+		operation.Define(operation.Spec[DeclareInput, Incident]{
+			Noun: "incident", Verb: "declare", Summary: "Open an incident by hand and page the team",
+			Help: "  flyball incident declare checkout --environment prod --title 'customers report double charges' --severity 1",
+			Role: operation.Developer, Write: true,
+			Scope: func(ctx context.Context, in DeclareInput) (operation.Scope, error) {
+				s, err := catalog.GetService(ctx, n.Reader, in.Service)
+				return operation.Scope{Team: s.Team, Environment: in.Environment}, err
+			},
+			Handle: n.declare,
+		}),
+		say("ack", "Say that you have it", EventAcknowledged),
+		operation.Define(operation.Spec[NoteInput, Incident]{
+			Noun: "incident", Verb: "note", Summary: "Add a note to the timeline", Role: operation.Developer, Write: true,
+			Scope: func(ctx context.Context, in NoteInput) (operation.Scope, error) { return n.scope(ctx, in.Incident) },
+			Handle: func(ctx context.Context, caller operation.Caller, in NoteInput) (Incident, error) {
+				return n.say(ctx, caller, in.Incident, EventNoted, in.Text)
+			},
+		}),
+		operation.Define(operation.Spec[ResolveInput, Incident]{
+			Noun: "incident", Verb: "resolve", Summary: "End an incident", Role: operation.Developer, Write: true,
+			Help:   "Refused while a page-level alert still fires, unless --anyway.",
+			Scope:  func(ctx context.Context, in ResolveInput) (operation.Scope, error) { return n.scope(ctx, in.Incident) },
+			Handle: n.resolve,
+		}),
+	}
+}
+
+func missing(name string) error {
+	return problem.New(problem.NotFound, "incident", "there is no incident named %q", name).WithNext("flyball incident list --state all shows them")
+}
+
+func (n *Incidents) scope(ctx context.Context, name string) (operation.Scope, error) {
+	i, ok, err := Get(ctx, n.Reader, name)
+	if err == nil && !ok {
+		err = missing(name)
+	}
+	return operation.Scope{Team: i.Team, Environment: i.Environment}, err
+}
+
+func (n *Incidents) list(ctx context.Context, _ operation.Caller, in ListInput) (operation.Page[Incident], error) {
+	f := projection.Filter{Index: "state", Value: "open", After: in.After, Limit: 50, Newest: true}
+	if in.Limit > 0 {
+		f.Limit = min(in.Limit, 500)
+	}
+	switch {
+	case in.Service != "":
+		f.Index, f.Value = "service", in.Service
+	case in.State == "all":
+		f.Index, f.Value = "all", "yes"
+	case in.State != "":
+		f.Value = in.State
+	}
+	items, next, err := projection.List[Incident](ctx, operation.Reader(ctx, n.Reader), ProjectionName, f)
+	return operation.Page[Incident]{Items: items, Next: next}, err
+}
+
+func (n *Incidents) show(ctx context.Context, _ operation.Caller, in ShowInput) (ShowOutput, error) {
+	i, ok, err := Get(ctx, operation.Reader(ctx, n.Reader), in.Incident)
+	if err == nil && !ok {
+		err = missing(in.Incident)
+	}
+	if err != nil {
+		return ShowOutput{}, err
+	}
+	at, _ := operation.At(ctx)
+	timeline, err := Timeline(ctx, n.Log, i, at)
+	return ShowOutput{Incident: i, Timeline: timeline}, err
+}
+
+// current reads an incident that is not resolved, with the version of its
+// stream: what is appended at that version is decided on what was read.
+func (n *Incidents) current(ctx context.Context, name string) (i Incident, version int64, err error) {
+	if err := n.Sync(ctx); err != nil {
+		return i, 0, err
+	}
+	i, ok, err := Get(ctx, n.Reader, name)
+	if err == nil && !ok {
+		err = missing(name)
+	}
+	if err != nil {
+		return i, 0, err
+	}
+	if version, err = n.Log.Version(ctx, stream(i.Service, i.Environment)); err != nil {
+		return i, 0, err
+	}
+	if err = n.Sync(ctx); err == nil {
+		i, _, err = Get(ctx, n.Reader, name)
+	}
+	return i, version, err
+}
+
+func stream(service, environment string) string { return "incident/" + Key(service, environment) }
+
+func (n *Incidents) say(ctx context.Context, caller operation.Caller, name, typ, reason string) (Incident, error) {
+	i, version, err := n.current(ctx, name)
+	if err != nil {
+		return i, err
+	}
+	if i.State == StateResolved && typ != EventNoted {
+		return i, problem.New(problem.Conflict, typ, "%s was resolved by %s: %s", name, i.ResolvedBy, i.Resolution).
+			WithNext("declare another one if it hurts again: flyball incident declare %s --environment %s --title …", i.Service, i.Environment)
+	}
+	return n.record(ctx, caller, version, name, stream(i.Service, i.Environment), typ, Said{Place: i.Place, Reason: reason})
+}
+
+func (n *Incidents) resolve(ctx context.Context, caller operation.Caller, in ResolveInput) (Incident, error) {
+	if !in.Anyway {
+		i, _, err := n.current(ctx, in.Incident)
+		if err != nil {
+			return i, err
+		}
+		d, _, err := projection.Get[Desk](ctx, n.Reader, deskName, Key(i.Service, i.Environment))
+		if err != nil {
+			return i, err
+		}
+		for _, s := range d.Firing {
+			return i, problem.New(problem.Conflict, "incident.resolve", "an alert still fires: %s", s.Text).
+				WithNext("wait until it has resolved, or say --anyway")
+		}
+	}
+	return n.say(ctx, caller, in.Incident, EventResolved, in.Reason)
+}
+
+func (n *Incidents) declare(ctx context.Context, caller operation.Caller, in DeclareInput) (Incident, error) {
+	if in.Severity == 0 {
+		in.Severity = severityBurn
+	}
+	if in.Severity < 1 || in.Severity > severityNoUser {
+		return Incident{}, problem.New(problem.Invalid, "incident.declare", "severity is %d; it must be between 1 and 4", in.Severity)
+	}
+	service, err := catalog.GetService(ctx, n.Reader, in.Service)
+	if err != nil {
+		return Incident{}, err
+	}
+	if _, err := catalog.GetEnvironment(ctx, n.Reader, in.Environment); err != nil {
+		return Incident{}, err
+	}
+	version, err := n.Log.Version(ctx, stream(in.Service, in.Environment))
+	if err != nil {
+		return Incident{}, err
+	}
+	if err := n.Sync(ctx); err != nil {
+		return Incident{}, err
+	}
+	s, err := load(ctx, n.Reader, Key(in.Service, in.Environment))
+	if err != nil {
+		return Incident{}, err
+	}
+	if s.Open != nil && s.Open.Event != callID(ctx, EventOpened) {
+		return Incident{}, problem.New(problem.Conflict, "incident.declare", "%s is open for %s in %s already: %s", s.Open.Incident, in.Service, in.Environment, s.Open.Title).
+			WithNext("add what you know to it: flyball incident note %s '…'", s.Open.Incident)
+	}
+	now := n.Clock.Now()
+	environments, err := catalog.Environments(ctx, n.Reader)
+	if err != nil {
+		return Incident{}, err
+	}
+	users := environments[len(environments)-1].Name == in.Environment
+	place := Place{Incident: Name(in.Service, in.Environment, users, s.Last, now), Service: in.Service, Team: service.Team, Environment: in.Environment}
+	return n.record(ctx, caller, version, place.Incident, stream(in.Service, in.Environment), EventOpened,
+		Opened{Place: place, Severity: in.Severity, Title: in.Title, Began: now})
+}
+
+// callID identifies a fact by the call that led to it, so that a repeated call
+// records it once.
+func callID(ctx context.Context, what string) string {
+	if id := operation.CallID(ctx); id != "" {
+		return id + "#" + what
+	}
+	return ""
+}
+
+func (n *Incidents) record(ctx context.Context, caller operation.Caller, version int64, name, stream, typ string, data any) (Incident, error) {
+	_, err := n.Log.Append(ctx, event.Batch{Stream: stream, Expect: version, Drafts: []event.Draft{{
+		ID: callID(ctx, typ), Type: typ, Subject: "incident/" + name, Time: n.Clock.Now(), Actor: caller.Name, Cause: operation.CallID(ctx), Data: data,
+	}}})
+	if err != nil {
+		return Incident{}, err
+	}
+	if err := n.Sync(ctx); err != nil {
+		return Incident{}, err
+	}
+	i, _, err := Get(ctx, n.Reader, name)
+	return i, err
+}
+
+// Header names the columns of a list of incidents.
+func (i Incident) Header() []string {
+	return []string{"INCIDENT", "SEV", "STATE", "SERVICE", "ENV", "OPENED", "WHO HAS IT", "TITLE"}
+}
+
+// Rows is the incident as a line of a list.
+func (i Incident) Rows() [][]string {
+	who := i.AcknowledgedBy
+	if who == "" {
+		who = "nobody yet"
+	}
+	return [][]string{{i.Incident, strconv.Itoa(i.Severity), i.State, i.Service, i.Environment, stamp(i.OpenedAt), who, i.Title}}
+}
+
+// Tell is the incident and its timeline as plain lines.
+func (o ShowOutput) Tell() string {
+	i := o.Incident
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (severity %d, %s): %s\n", i.Place.Incident, i.Severity, i.State, i.Title)
+	fmt.Fprintf(&b, "%s in %s, team %s; began %s\n", i.Service, i.Environment, i.Team, stamp(i.BeganAt))
+	if i.AcknowledgedBy != "" {
+		fmt.Fprintf(&b, "%s has it since %s\n", i.AcknowledgedBy, stamp(i.AcknowledgedAt))
+	}
+	if i.Mitigation != "" {
+		fmt.Fprintf(&b, "mitigated %s: %s\n", stamp(i.MitigatedAt), i.Mitigation)
+	}
+	if i.Resolution != "" {
+		fmt.Fprintf(&b, "resolved %s by %s: %s\n", stamp(i.ResolvedAt), i.ResolvedBy, i.Resolution)
+	}
+	for _, e := range o.Timeline {
+		fmt.Fprintf(&b, "  %s  %-24s %s (%s)\n", stamp(e.At), e.Type, e.Text, e.Actor)
+	}
+	return b.String()
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }

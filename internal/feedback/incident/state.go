@@ -1,0 +1,265 @@
+package incident
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/kernel/event"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
+)
+
+// Incident is the folded state of one incident.
+type Incident struct {
+	Place
+	Severity       int       `json:"severity" doc:"1 is worst, 4 hurts no user"`
+	Title          string    `json:"title"`
+	State          string    `json:"state" doc:"open, acknowledged, mitigated or resolved"`
+	BeganAt        time.Time `json:"began_at" doc:"when what opened it happened"`
+	OpenedAt       time.Time `json:"opened_at"`
+	OpenedBy       string    `json:"opened_by"`
+	AcknowledgedAt time.Time `json:"acknowledged_at,omitzero"`
+	AcknowledgedBy string    `json:"acknowledged_by,omitempty"`
+	MitigatedAt    time.Time `json:"mitigated_at,omitzero" doc:"when users were no longer hurt"`
+	Mitigation     string    `json:"mitigation,omitempty"`
+	ResolvedAt     time.Time `json:"resolved_at,omitzero"`
+	ResolvedBy     string    `json:"resolved_by,omitempty"`
+	Resolution     string    `json:"resolution,omitempty"`
+	Paged          int       `json:"paged" doc:"severity people were last paged with, 0 for not yet"`
+	Webhooks       int       `json:"webhooks" doc:"webhooks that were called then"`
+	Links          []Link    `json:"links" doc:"rollouts, changes and alerts it is connected with, at most 200"`
+	Event          string    `json:"event" doc:"ID of incident.opened"`
+	Position       int64     `json:"position" doc:"of that event in the log"`
+}
+
+// Desk is one service in one environment as the controller sees it.
+type Desk struct {
+	Service     string            `json:"service"`
+	Team        string            `json:"team"`
+	Environment string            `json:"environment"`
+	Open        *Incident         `json:"open,omitempty"`
+	Last        string            `json:"last,omitempty"`    // name of the incident opened last
+	Pending     []Signal          `json:"pending,omitempty"` // not taken in yet, oldest first
+	Firing      map[string]Signal `json:"firing,omitempty"`  // page-level alerts that fire, by alert
+	Recent      *Recent           `json:"recent,omitempty"`  // the rollout that began last
+}
+
+// Recent is a rollout that may have to do with what happens now.
+type Recent struct {
+	Rollout    string    `json:"rollout"`
+	Change     string    `json:"change"`
+	Revision   string    `json:"revision"`
+	StartedAt  time.Time `json:"started_at"`
+	PromotedAt time.Time `json:"promoted_at,omitzero"`
+	Ended      bool      `json:"ended,omitempty"` // it went back
+}
+
+// The projections: incidents by name, indexed by "state" (open or resolved),
+// "service" and "all" in order of their beginning; desks by SERVICE.ENVIRONMENT,
+// indexed by "busy".
+const (
+	ProjectionName = "incident"
+	deskName       = "incident.desk"
+)
+
+// Projections folds incidents and desks.
+func Projections() []*projection.Projection {
+	incidents := projection.Define(projection.Fold[Incident]{
+		Name: ProjectionName, Version: 1, Types: []string{"incident."},
+		Keys: func(e event.Event) []string {
+			p, err := event.Decode[Place](e)
+			if err != nil || p.Incident == "" {
+				return nil
+			}
+			return []string{p.Incident}
+		},
+		Apply: func(_ string, i Incident, e event.Event) (Incident, error) { return i.apply(e) },
+		Indexes: func(_ string, i Incident) []projection.Index {
+			at := fmt.Sprintf("%020d", i.OpenedAt.UnixMicro())
+			state := "open"
+			if i.State == StateResolved {
+				state = StateResolved
+			}
+			return []projection.Index{{Name: "state", Value: state, Sort: at}, {Name: "service", Value: i.Service, Sort: at}, {Name: "all", Value: "yes", Sort: at}}
+		},
+	})
+	desks := projection.Define(projection.Fold[Desk]{
+		Name: deskName, Version: 1, Types: watched,
+		Keys: func(e event.Event) []string {
+			if k := key(e); k != "" {
+				return []string{k}
+			}
+			return nil
+		},
+		Apply: func(_ string, d Desk, e event.Event) (Desk, error) { return d.apply(e) },
+		Indexes: func(key string, d Desk) []projection.Index {
+			if d.Open == nil && len(d.Pending) == 0 {
+				return nil
+			}
+			return []projection.Index{{Name: "busy", Value: "yes", Sort: key}}
+		},
+	})
+	return []*projection.Projection{incidents, desks}
+}
+
+// The states of an incident.
+const (
+	StateOpen         = "open"
+	StateAcknowledged = "acknowledged"
+	StateMitigated    = "mitigated"
+	StateResolved     = "resolved"
+)
+
+func (i Incident) apply(e event.Event) (Incident, error) {
+	if e.Type == EventOpened {
+		o, err := event.Decode[Opened](e)
+		i = i.opened(o, e.Time, e.Actor)
+		i.Event, i.Position = e.ID, e.Position
+		return i, err
+	}
+	if e.Type == EventLinked {
+		l, err := event.Decode[Linked](e)
+		return i.linked(l), err
+	}
+	if e.Type == EventPaged {
+		p, err := event.Decode[Paged](e)
+		i.Paged, i.Webhooks = p.Severity, p.Webhooks
+		return i, err
+	}
+	s, err := event.Decode[Said](e)
+	switch e.Type {
+	case EventAcknowledged:
+		i.AcknowledgedAt, i.AcknowledgedBy = e.Time, e.Actor
+	case EventMitigated:
+		i.MitigatedAt, i.Mitigation = e.Time, s.Reason
+	case EventResolved:
+		i.ResolvedAt, i.ResolvedBy, i.Resolution = e.Time, e.Actor, s.Reason
+	}
+	i.State = i.state()
+	return i, err
+}
+
+func (i Incident) state() string {
+	switch {
+	case !i.ResolvedAt.IsZero():
+		return StateResolved
+	case !i.MitigatedAt.IsZero():
+		return StateMitigated
+	case !i.AcknowledgedAt.IsZero():
+		return StateAcknowledged
+	}
+	return StateOpen
+}
+
+// opened is the incident as it begins.
+func (i Incident) opened(o Opened, at time.Time, by string) Incident {
+	i = Incident{Place: o.Place, Severity: o.Severity, Title: o.Title, BeganAt: o.Began, OpenedAt: at, OpenedBy: by}
+	if o.Link.Kind != "" {
+		i.Links = []Link{o.Link}
+	}
+	i.State = i.state()
+	return i
+}
+
+// linked is the incident with one more link. A trigger means that users are,
+// or were, hurt again.
+func (i Incident) linked(l Linked) Incident {
+	if len(i.Links) < maxLinks {
+		i.Links = append(slices.Clip(i.Links), l.Link)
+	}
+	if l.Severity > 0 {
+		i.Severity = min(i.Severity, l.Severity)
+	}
+	if l.Role == RoleTrigger {
+		i.MitigatedAt, i.Mitigation = time.Time{}, ""
+	}
+	i.State = i.state()
+	return i
+}
+
+func (d Desk) apply(e event.Event) (Desk, error) {
+	f, err := event.Decode[foreign](e)
+	if err != nil {
+		return d, err
+	}
+	d.Service, d.Environment = f.Service, f.Environment
+	if f.Team != "" {
+		d.Team = f.Team
+	}
+	if event.Matches([]string{"incident."}, e.Type) {
+		return d.applyOwn(e)
+	}
+	d.Recent = d.Recent.apply(e, f)
+	s, ok := signal(e, f)
+	if !ok {
+		return d, nil
+	}
+	d.Firing = firing(d.Firing, e, s)
+	// What opens nothing matters only to an incident that is, or will be, open.
+	if s.triggers() || d.Open != nil || len(d.Pending) > 0 {
+		d.Pending = append(slices.Clip(d.Pending), s)
+	}
+	return d, nil
+}
+
+func firing(before map[string]Signal, e event.Event, s Signal) map[string]Signal {
+	after := map[string]Signal{}
+	for k, v := range before {
+		after[k] = v
+	}
+	switch {
+	case e.Type == alertFired && s.Page:
+		after[s.Alert] = s
+	case e.Type == alertResolved:
+		delete(after, s.Alert)
+	}
+	return after
+}
+
+func (r *Recent) apply(e event.Event, f foreign) *Recent {
+	if e.Type == rolloutStarted {
+		return &Recent{Rollout: f.Rollout, Change: f.Change, Revision: f.Revision, StartedAt: e.Time}
+	}
+	if r == nil || r.Rollout != f.Rollout {
+		return r
+	}
+	next := *r
+	switch e.Type {
+	case rolloutPromoted:
+		next.PromotedAt = e.Time
+	case rolloutRolledBack:
+		next.Ended = true
+	}
+	return &next
+}
+
+func (d Desk) applyOwn(e event.Event) (Desk, error) {
+	var i Incident
+	if d.Open != nil {
+		i = *d.Open
+	}
+	i, err := i.apply(e)
+	if err != nil {
+		return d, err
+	}
+	d.Open = &i
+	switch e.Type {
+	case EventOpened, EventLinked:
+		l, err := event.Decode[Linked](e)
+		if err != nil {
+			return d, err
+		}
+		d.Last = i.Incident
+		d.Pending = slices.DeleteFunc(slices.Clone(d.Pending), func(s Signal) bool { return s.Event == l.Event })
+	case EventResolved:
+		d.Open = nil
+		d.Pending = slices.DeleteFunc(slices.Clone(d.Pending), func(s Signal) bool { return !s.triggers() })
+	}
+	return d, nil
+}
+
+// Get reads one incident.
+func Get(ctx context.Context, r projection.Reader, name string) (Incident, bool, error) {
+	return projection.Get[Incident](ctx, r, ProjectionName, name)
+}
