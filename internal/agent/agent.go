@@ -131,6 +131,9 @@ func newAgent(cfg Config) (*agent, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.leases.follow(a.store.doc)
+	if err := a.leases.save(true); err != nil {
+		a.log.Warn("leases not saved", "err", err)
+	}
 	return a, nil
 }
 

@@ -70,6 +70,12 @@ func revision(name string, b workloadtest.Behaviour) workload.Revision {
 	}
 }
 
+// abrupt makes a revision's program end on SIGTERM without finishing anything.
+func abrupt(r workload.Revision) workload.Revision {
+	r.Env = map[string]string{"ABRUPT": "yes"}
+	return r
+}
+
 func split(canary int, lease time.Duration) traffic.Split {
 	s := traffic.Split{Service: "shop", Environment: "production", Stable: "v1", Lease: lease,
 		Shares: []traffic.Share{{Revision: "v1", Weight: traffic.Whole - canary}}}
@@ -528,7 +534,12 @@ func TestLeaseRunsOnWhileTheAgentIsDown(t *testing.T) {
 	w.Kill()
 	time.Sleep(time.Until(ends)) // the passing of time is what is tested
 	w.Launch(t)
-	until(t, "lapsed", func() (any, bool) { o := w.observe(t); return o, o.Routes[0].Lapsed })
+	if _, rev, err := w.get("/"); err != nil || rev != "v1" {
+		t.Errorf("the first request after the lease: %q, %v", rev, err)
+	}
+	if o := w.observe(t).Routes[0]; !o.Lapsed {
+		t.Errorf("%+v, want lapsed", o)
+	}
 	w.shift(t, split(traffic.Whole, time.Hour))
 	w.Kill()
 	w.Launch(t)
@@ -544,7 +555,7 @@ func TestDrainingFinishesWhatIsInFlight(t *testing.T) {
 	w := newWorld(t, agenttest.New(t))
 	w.Launch(t)
 	w.ensure(t, revision("v1", workloadtest.Serves))
-	w.ensure(t, revision("v2", workloadtest.Serves))
+	w.ensure(t, abrupt(revision("v2", workloadtest.Serves)))
 	w.await(t, "v1", ready)
 	w.await(t, "v2", ready)
 	w.shift(t, split(traffic.Whole, 0))
@@ -585,7 +596,7 @@ func TestDrainingFinishesWhatIsInFlight(t *testing.T) {
 func TestNoRequestFailsWhileEverythingIsReplaced(t *testing.T) {
 	w := newWorld(t, agenttest.New(t))
 	w.Launch(t)
-	r := revision("v1", workloadtest.Serves)
+	r := abrupt(revision("v1", workloadtest.Serves))
 	r.Instances = 2
 	w.ensure(t, r)
 	w.await(t, "v1", ready)
@@ -596,8 +607,11 @@ func TestNoRequestFailsWhileEverythingIsReplaced(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				sent.Add(1)
-				if _, _, err := w.get("/"); err != nil && failed.Add(1) < 5 {
+				path := "/"
+				if sent.Add(1)%10 == 0 {
+					path = "/slow"
+				}
+				if _, _, err := w.get(path); err != nil && failed.Add(1) < 5 {
 					t.Errorf("request failed: %v", err)
 				}
 			}
@@ -645,6 +659,36 @@ func TestStolenPort(t *testing.T) {
 			t.Error("the intruder answered")
 		}
 		return err, rev == "v1"
+	})
+}
+
+// A program that lives without listening must not pass for ready because of
+// somebody else who listens on its port.
+func TestSquattedPort(t *testing.T) {
+	if _, err := os.Stat("/proc/net/tcp"); err != nil {
+		t.Skip("whose a socket is, is read from /proc")
+	}
+	w := newWorld(t, agenttest.New(t))
+	w.Launch(t)
+	r := revision("v1", workloadtest.Deaf)
+	r.Readiness.Path = ""
+	w.ensure(t, r)
+	before := w.await(t, "v1", func(s workload.Status) bool { return len(s.Instances) == 1 && s.Instances[0].Pid != 0 }).Instances[0]
+	squatter, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", before.Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer squatter.Close()
+	w.await(t, "v1", func(s workload.Status) bool {
+		if s.Ready > 0 {
+			t.Fatalf("ready: %+v", s)
+		}
+		for _, i := range s.Instances {
+			if i.ID != before.ID && i.Port != before.Port && i.Pid != 0 {
+				return true
+			}
+		}
+		return false
 	})
 }
 

@@ -70,8 +70,12 @@ func (ls *leases) follow(doc contract.Document) {
 		case l == nil || l.Issued != r.Issued:
 			l = &lease{Key: r.Key(), Issued: r.Issued, Ends: now.Add(r.Lease)}
 			ls.wait(l, r.Lease)
-		case !l.Lapsed && l.stop == nil:
-			ls.wait(l, min(l.Ends.Sub(now), r.Lease))
+		case !l.Lapsed && l.stop == nil: // from an earlier agent
+			if left := min(l.Ends.Sub(now), r.Lease); left > 0 {
+				ls.wait(l, left)
+			} else {
+				l.Lapsed, l.LapsedAt = true, now
+			}
 		}
 		kept[r.Key()] = l
 	}

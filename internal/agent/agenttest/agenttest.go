@@ -44,7 +44,8 @@ func Run(m *testing.M) int {
 
 // Service is a command that behaves so. It answers GET /pid with its process id,
 // GET /slow after half a second, GET /fail with status 500, and says its
-// revision in the header Revision.
+// revision in the header Revision. On SIGTERM it finishes its requests, unless
+// the variable ABRUPT is set.
 func Service(b workloadtest.Behaviour) []string {
 	exe, err := os.Executable()
 	if err != nil {
@@ -96,6 +97,9 @@ func service(b workloadtest.Behaviour) int {
 				continue
 			}
 			fmt.Println("shutting down")
+			if os.Getenv("ABRUPT") != "" {
+				return 0
+			}
 			server.Shutdown(context.Background())
 			return 0
 		}

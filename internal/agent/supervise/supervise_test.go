@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -235,13 +236,16 @@ func TestRacingStartsRunOnce(t *testing.T) {
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
-	end(t, dir)
+	first := end(t, dir)
 	if err := Start(t.Context(), dir, spec); err != nil {
 		t.Errorf("Start of an ended run: %v", err)
 	}
 	// A supervisor started by a loser may still come: it must find nothing to do.
 	if code := exec.Command(os.Args[0], Verb, dir).Run(); code != nil {
 		t.Errorf("a late supervisor: %v", code)
+	}
+	if last, err := Observe(dir); err != nil || last != first {
+		t.Errorf("a late supervisor made\n%+v of\n%+v, %v", last, first, err)
 	}
 	if data, _ := os.ReadFile(mark); string(data) != "run\n" {
 		t.Errorf("ran %d times, want once", strings.Count(string(data), "run"))
@@ -427,6 +431,36 @@ func TestRecycledPid(t *testing.T) {
 	}
 	if !alive(strconv.Itoa(pid)) {
 		t.Error("the bystander was killed")
+	}
+}
+
+func TestOwnsPort(t *testing.T) {
+	if _, err := os.Stat("/proc/net/tcp"); err != nil {
+		t.Skip("whose a socket is, is read from /proc")
+	}
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("no python3 to listen with")
+	}
+	dir := run(t, Spec{Command: []string{python, "-uc", "import socket,time\ns=socket.create_server(('127.0.0.1',0))\nprint('port',s.getsockname()[1])\ntime.sleep(1000)"}})
+	port, err := strconv.Atoi(printed(t, dir, "port "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	s := until(t, dir, "running", func(s Status) bool { return s.State == Running })
+	for _, c := range []struct {
+		what string
+		port int
+		want bool
+	}{{"its own", port, true}, {"ours", other.Addr().(*net.TCPAddr).Port, false}, {"nobody's", 1, false}} {
+		if owned, known := s.OwnsPort(c.port); owned != c.want || !known {
+			t.Errorf("%s: owned %t, known %t", c.what, owned, known)
+		}
 	}
 }
 
