@@ -86,14 +86,14 @@ func (r *Repository) workFiles(ctx context.Context, q repository.Query, b bounds
 		sc.Split(splitNUL)
 		for sc.Scan() {
 			name := sc.Text()
+			// An unmerged file is listed once per side; "dir/" is a repository within.
 			if _, seen := files[name]; seen || !safePath(name) || q.Match != nil && !q.Match(name) {
-				continue // an unmerged file is listed once per side; "dir/" is a repository within
+				continue
 			}
 			data, ok, err := readRegular(root, name, left)
 			if err != nil {
 				return err
-			}
-			if !ok {
+			} else if !ok {
 				continue
 			}
 			left -= int64(len(data))

@@ -11,6 +11,15 @@ const (
 	MaxOutputs     = 100
 )
 
+// Variables are what every step finds in its environment, beneath its own.
+// outputs is the file for ParseOutputs, which must be empty when the step starts.
+func (c Change) Variables(outputs string) map[string]string {
+	return map[string]string{
+		"CI": "true", "FLYBALL_OUTPUT": outputs, "GITHUB_OUTPUT": outputs,
+		"FLYBALL_CHANGE": c.Name, "FLYBALL_SERVICE": c.Service, "FLYBALL_BRANCH": c.Branch, "FLYBALL_COMMIT": c.Commit,
+	}
+}
+
 // ParseOutputs reads the file in which a step leaves outputs, in GitHub's
 // format: lines name=value, or name<<MARK, lines, and MARK for a value of
 // several lines.

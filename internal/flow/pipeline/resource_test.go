@@ -113,6 +113,28 @@ func TestForms(t *testing.T) {
 	}
 }
 
+// The pipelines shown in the documentation are valid.
+func TestDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/pipeline.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := 0
+	for _, block := range strings.Split(string(page), "```yaml\n")[1:] {
+		text, _, _ := strings.Cut(block, "```")
+		if !strings.Contains(text, "kind: Pipeline") {
+			continue
+		}
+		shown++
+		if spec, findings := load(t, []byte(text)); spec == nil || findings != "" {
+			t.Errorf("findings:\n%s", findings)
+		}
+	}
+	if shown == 0 {
+		t.Error("no pipeline is shown")
+	}
+}
+
 // findings collects what Check reports.
 type findings struct{ errors, warnings []string }
 
