@@ -158,7 +158,7 @@ func (d *detection) goModule(procfile string) {
 	if dir != "." {
 		target = "./" + dir
 	}
-	d.p.Build = "go build -o " + binary + " " + target
+	d.p.Build = "go build -trimpath -o " + binary + " " + target
 	d.p.Run = "./" + binary
 	d.p.Files = append([]string{binary}, d.readAtRunTime()...)
 	d.seen("%s: package main", dir)
