@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql/driver"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -19,24 +20,37 @@ type eventLog struct{ s *Store }
 // pollEvery is how often a read-only store looks for new events.
 const pollEvery = 50 * time.Millisecond
 
-const columns = "position, stream, version, id, source, type, subject, time, recorded, actor, cause, data, seal"
+// columns are what scan reads. The header's texts come as one, which is a good
+// deal cheaper than one by one; none of them holds a NUL.
+const columns = "position, version, time, recorded, concat_ws(char(0), stream, id, source, type, subject, actor, cause), data, seal"
 
 func scan(row []driver.Value) (event.Event, error) {
 	e := event.Event{
-		Position: row[0].(int64), Stream: row[1].(string), Version: row[2].(int64),
-		ID: row[3].(string), Source: row[4].(string), Type: row[5].(string), Subject: row[6].(string),
-		Time: time.UnixMicro(row[7].(int64)).UTC(), Recorded: time.UnixMicro(row[8].(int64)).UTC(),
-		Actor: row[9].(string), Cause: row[10].(string), Data: bytesOf(row[11]), Erased: row[11] == nil,
+		Position: row[0].(int64), Version: row[1].(int64),
+		Time: time.UnixMicro(row[2].(int64)).UTC(), Recorded: time.UnixMicro(row[3].(int64)).UTC(),
+		Data: bytesOf(row[5]), Erased: row[5] == nil,
 	}
-	seal := bytesOf(row[12])
+	rest, ok := row[4].(string), true
+	for _, field := range []*string{&e.Stream, &e.ID, &e.Source, &e.Type, &e.Subject, &e.Actor} {
+		if *field, rest, ok = strings.Cut(rest, "\x00"); !ok {
+			return e, damaged(e.Position, "its header")
+		}
+	}
+	e.Cause = rest
+	seal := bytesOf(row[6])
 	if len(seal) < 2*sha256.Size {
-		return e, problem.New(problem.Internal, "event.read", "log corrupted at position %d: its seal is too short", e.Position)
+		return e, damaged(e.Position, "its seal")
 	}
 	e.Digest, e.Hash = seal[:sha256.Size:sha256.Size], seal[sha256.Size:2*sha256.Size:2*sha256.Size]
 	if len(seal) > 2*sha256.Size {
 		e.Salt = seal[2*sha256.Size:]
 	}
 	return e, nil
+}
+
+func damaged(position int64, what string) error {
+	return problem.New(problem.Internal, "event.read", "log corrupted at position %d: %s is damaged", position, what).
+		WithNext("restore the log from a backup taken before this position; everything before it is intact")
 }
 
 func eachEvent(ctx context.Context, c *conn, f func(event.Event) error, text string, args ...any) error {
@@ -155,7 +169,7 @@ func streamVersion(c *conn, stream string) (int64, error) {
 func (w *writer) insert(e event.Event) error {
 	seal := make([]byte, 0, 2*sha256.Size+len(e.Salt))
 	seal = append(append(append(seal, e.Digest...), e.Hash...), e.Salt...)
-	return w.conn.exec("INSERT INTO event ("+columns+") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	return w.conn.exec("INSERT INTO event (position, stream, version, id, source, type, subject, time, recorded, actor, cause, data, seal) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
 		e.Position, e.Stream, e.Version, e.ID, e.Source, e.Type, e.Subject,
 		e.Time.UnixMicro(), e.Recorded.UnixMicro(), e.Actor, e.Cause, []byte(e.Data), seal)
 }
@@ -329,12 +343,15 @@ func end(c *conn, q event.Query) (int64, error) {
 }
 
 // errEnough ends a query that has found what it wants.
-var errEnough = problem.New(problem.Internal, "event.read", "enough")
+var errEnough = errors.New("enough was found")
 
 // collect gathers the events of a query whose type matches, at most limit when
 // that is positive.
 func collect(ctx context.Context, c *conn, q event.Query, limit int, text string, args ...any) ([]event.Event, error) {
 	var out []event.Event
+	if len(q.Types) == 0 {
+		out = make([]event.Event, 0, min(q.Limit, 2000))
+	}
 	err := eachEvent(ctx, c, func(e event.Event) error {
 		if !event.Matches(q.Types, e.Type) {
 			return nil
@@ -344,7 +361,7 @@ func collect(ctx context.Context, c *conn, q event.Query, limit int, text string
 		}
 		return nil
 	}, text, args...)
-	if err == errEnough {
+	if errors.Is(err, errEnough) {
 		err = nil
 	}
 	return out, err
@@ -360,14 +377,13 @@ const maxMerged = 60
 
 // merged reads several types in order of position.
 func merged(types []string, q event.Query, until int64) (string, []any) {
-	const one = "SELECT position FROM event INDEXED BY event_type WHERE type = ? AND position > ? AND position <= ?"
+	const one = "SELECT position AS at FROM event INDEXED BY event_type WHERE type = ? AND position > ? AND position <= ?"
 	var args []any
 	for _, t := range types {
 		args = append(args, t, q.After, until)
 	}
-	positions := strings.Repeat(one+" UNION ALL ", len(types)-1) + one + " ORDER BY position LIMIT ?"
-	qualified := "e." + strings.ReplaceAll(columns, ", ", ", e.")
-	return "SELECT " + qualified + " FROM (" + positions + ") AS p CROSS JOIN event AS e ON e.position = p.position ORDER BY p.position", append(args, int64(q.Limit))
+	positions := strings.Repeat(one+" UNION ALL ", len(types)-1) + one + " ORDER BY at LIMIT ?"
+	return "SELECT " + columns + " FROM (" + positions + ") CROSS JOIN event ON position = at ORDER BY at", append(args, int64(q.Limit))
 }
 
 // concrete resolves prefixes to the types there are.

@@ -12,19 +12,20 @@ import (
 // work is what a batch means to one projection.
 type work struct {
 	keys    []string // touched, in order of first touch
-	touched map[string][]event.Event
+	touched map[string][]*event.Event
 	refold  bool // a payload folded earlier was erased
 }
 
 // gather sorts a batch by the keys it touches.
 func (r *Runner) gather(p *Projection, cursor int64, events []event.Event) work {
-	w := work{touched: map[string][]event.Event{}}
-	for _, e := range events {
+	w := work{touched: map[string][]*event.Event{}}
+	for i := range events {
+		e := &events[i]
 		if e.Position <= cursor {
 			continue
 		}
-		w.refold = w.refold || e.Type == event.TypeErased && r.stale(p, e)
-		for _, k := range p.Keys(e) {
+		w.refold = w.refold || e.Type == event.TypeErased && r.stale(p, *e)
+		for _, k := range p.Keys(*e) {
 			if w.touched[k] == nil {
 				w.keys = append(w.keys, k)
 			}
@@ -85,13 +86,13 @@ func (r *Runner) outrun(ctx context.Context, p *Projection, from int64, failure 
 	return errOutrun
 }
 
-func (p *Projection) foldKey(key string, stored []byte, events []event.Event) (Row, error) {
+func (p *Projection) foldKey(key string, stored []byte, events []*event.Event) (Row, error) {
 	state, err := p.decode(stored)
 	if err != nil {
 		return Row{}, problem.New(problem.Internal, "projection.fold", "projection %s, stored state of %s: %w", p.Name, key, err)
 	}
 	for _, e := range events {
-		if state, err = p.apply(key, state, e); err != nil {
+		if state, err = p.apply(key, state, *e); err != nil {
 			return Row{}, problem.New(problem.Internal, "projection.fold", "projection %s stopped at position %d (%s), key %s: %w", p.Name, e.Position, e.Type, key, err)
 		}
 	}

@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	batchSize = 2000 // events folded between two saves
-	lag       = 2000 // a cursor that moved without touching a state is saved this late
+	firstBatch = 1000     // events read first
+	maxBatch   = 10_000   // events folded between two saves, at most
+	batchBytes = 16 << 20 // of payload in a batch, about
+	lag        = 2000     // a cursor that moved without touching a state is saved this late
 )
 
 // Runner keeps a set of projections up to date with a log.
@@ -91,12 +93,13 @@ func (r *Runner) CatchUp(ctx context.Context) error {
 func (r *Runner) follow(ctx context.Context, q event.Query) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	q.Limit = batchSize
+	q.Limit = firstBatch
 	events, err := r.log.Read(ctx, q)
 	for err == nil && len(events) > 0 {
 		q.After = events[len(events)-1].Position
 		var next chan batch
 		if len(events) == q.Limit {
+			q.Limit = batchSize(events)
 			next = make(chan batch, 1)
 			go func() {
 				events, err := r.log.Read(ctx, q)
@@ -114,6 +117,16 @@ func (r *Runner) follow(ctx context.Context, q event.Query) error {
 		events, err = b.events, b.err
 	}
 	return err
+}
+
+// batchSize is how many events to read next. Large batches save a state that
+// many of their events touch once; large payloads keep batches small.
+func batchSize(events []event.Event) int {
+	bytes := 1
+	for _, e := range events {
+		bytes += len(e.Data)
+	}
+	return min(max(batchBytes*len(events)/bytes, 100), maxBatch)
 }
 
 type batch struct {
