@@ -34,11 +34,16 @@ func compareBurn(bad, total int64, factor, target Decimal) int {
 	if total <= 0 || bad < 0 || factor < 0 || target > One {
 		return -1
 	}
-	leftHi, leftLo := bits.Mul64(uint64(bad), uint64(One)*uint64(One))
-	thresholdHi, threshold := bits.Mul64(uint64(factor), uint64(One-target))
-	if thresholdHi != 0 {
+	hi, threshold := bits.Mul64(uint64(factor), uint64(One-target))
+	if hi != 0 {
 		return compareBurnBig(bad, total, factor, target)
 	}
+	return compareShare(bad, total, threshold)
+}
+
+// compareShare compares bad/total with a threshold in billionths of billionths.
+func compareShare(bad, total int64, threshold uint64) int {
+	leftHi, leftLo := bits.Mul64(uint64(bad), uint64(One)*uint64(One))
 	rightHi, rightLo := bits.Mul64(uint64(total), threshold)
 	switch {
 	case leftHi == rightHi && leftLo == rightLo:

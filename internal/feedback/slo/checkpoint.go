@@ -26,11 +26,10 @@ func (e *Engine) Checkpoint(id string) (Checkpoint, error) {
 	b = binary.AppendUvarint(b, l.shape(e.base))
 	b = binary.AppendVarint(b, l.meter.asOf)
 	b = binary.AppendVarint(b, l.first)
-	for i := range l.meter.rings {
-		b = l.meter.rings[i].append(b)
-	}
+	b = l.meter.cells.append(b)
 	if l.slicer != nil {
-		b = l.slicer.events.append(b)
+		b = binary.AppendVarint(b, l.slicer.events.head)
+		b = l.slicer.events.cells.append(b)
 	}
 	if p := l.meter.period; p != nil {
 		for _, v := range []int64{p.from, p.to, p.sum.bad, p.sum.total, p.sum.known} {
@@ -63,7 +62,7 @@ func (e *Engine) Restore(c Checkpoint) error {
 			WithNext("correct this machine's clock")
 	}
 	fresh.meter.advance(e.now.UnixNano())
-	e.live[c.ID] = fresh
+	e.replace(fresh)
 	return nil
 }
 
@@ -75,13 +74,12 @@ func (l *live) restore(data []byte, base time.Duration) error {
 	if r.uvarint() != l.shape(base) {
 		return errShape
 	}
-	m := l.meter
+	m := &l.meter
 	m.asOf, l.first = r.varint(), r.varint()
-	for i := range m.rings {
-		m.rings[i].read(r)
-	}
+	m.cells.read(r)
 	if l.slicer != nil {
-		l.slicer.events.read(r)
+		l.slicer.events.head = r.varint()
+		l.slicer.events.cells.read(r)
 	}
 	if p := m.period; p != nil {
 		p.from, p.to, p.sum = r.varint(), r.varint(), cell{r.varint(), r.varint(), r.varint()}
@@ -98,21 +96,9 @@ func (l *live) restore(data []byte, base time.Duration) error {
 			l.firing[i] = l.objective.explainFiring(rule, l.counts)
 			l.firing[i].Fired = l.alerts[i].Fired
 		}
+		l.busy = l.busy || l.alerts[i] != AlertState{}
 	}
 	return nil
-}
-
-// recount sums the windows from the rings.
-func (m *meter) recount() {
-	for i := range m.windows {
-		w := &m.windows[i]
-		r := &m.rings[w.tier]
-		w.tail, w.sum = floorDiv(m.asOf-w.length, r.width), cell{}
-		for j := w.tail; j <= r.head; j++ {
-			c := r.at(j)
-			w.sum.bad, w.sum.total, w.sum.known = w.sum.bad+c.bad, w.sum.total+c.total, w.sum.known+c.known
-		}
-	}
 }
 
 // shape identifies what a checkpoint's numbers mean.
@@ -120,7 +106,7 @@ func (l *live) shape(base time.Duration) uint64 {
 	h := fnv.New64a()
 	o := l.objective
 	fmt.Fprintln(h, base, o.Method, o.Window, o.SliceWindow, o.SliceTarget)
-	for _, w := range l.meter.windows {
+	for _, w := range l.meter.layout.windows {
 		fmt.Fprintln(h, w.length)
 	}
 	for _, r := range l.rules {
@@ -129,28 +115,24 @@ func (l *live) shape(base time.Duration) uint64 {
 	return h.Sum64()
 }
 
-// append writes a ring, oldest slot first.
-func (r *ring) append(b []byte) []byte {
-	n := int(r.size())
-	b = binary.AppendVarint(b, r.head)
-	first := r.head - int64(n) + 1
-	b = appendColumn(b, n, func(i int) int64 { return r.at(first + int64(i)).total })
-	b = appendColumn(b, n, func(i int) int64 { return r.at(first + int64(i)).bad })
-	return appendColumn(b, n, func(i int) int64 { return r.at(first + int64(i)).known })
+// append writes cells.
+func (c *cells) append(b []byte) []byte {
+	b = appendColumn(b, c.len(), func(i int) int64 { return c.get(i).total })
+	b = appendColumn(b, c.len(), func(i int) int64 { return c.get(i).bad })
+	return appendColumn(b, c.len(), func(i int) int64 { return c.get(i).known })
 }
 
-func (r *ring) read(s *stored) {
-	n := int(r.size())
-	r.head = s.varint()
+// read takes over cells that append wrote.
+func (c *cells) read(s *stored) {
+	n := c.len()
 	total, bad, known := s.column(n), s.column(n), s.column(n)
 	for i := range n {
-		if c := (cell{bad[i], total[i], known[i]}); c != (cell{}) {
-			if c.bad < 0 || c.total < c.bad || c.known < 0 {
-				s.bad = true
-				return
-			}
-			r.add(r.head-int64(n)+1+int64(i), c)
+		v := cell{bad[i], total[i], known[i]}
+		if v.bad < 0 || v.total < v.bad || v.known < 0 {
+			s.bad = true
+			return
 		}
+		c.set(i, v)
 	}
 }
 

@@ -1,9 +1,12 @@
 package slo
 
 import (
+	"fmt"
 	"iter"
 	"maps"
+	"math/bits"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,23 +28,34 @@ const MaxSkew = 2 * time.Minute
 // What it keeps per objective does not grow with traffic or age. It is safe
 // for concurrent use.
 type Engine struct {
-	mu   sync.Mutex
-	base time.Duration
-	now  time.Time
-	live map[string]*live
-	ids  []string // in order; nil when stale
+	mu      sync.Mutex
+	base    time.Duration
+	now     time.Time
+	live    map[string]*live
+	ordered []*live // by ID; nil when stale
+	layouts map[string]*layout
 }
 
 // live is one objective at work.
 type live struct {
+	meter     meter
+	watches   []watch // by rule
+	busy      bool    // some rule's state is not the quiet one
+	id        string
 	objective *Objective
-	meter     *meter
 	slicer    *slicer // for the slice methods
 	rules     []Rule
 	alerts    []AlertState // by rule
 	firing    []*Firing    // by rule; nil when quiet
 	first     int64        // earliest data ever, nanoseconds; 0: none
-	own       time.Duration
+	own       int          // index of the objective's own window
+}
+
+// watch is the part of a rule that a tick looks at first.
+type watch struct {
+	window    int
+	threshold uint64 // factor × (1 − target), in billionths of billionths
+	noData    bool
 }
 
 // NewEngine counts in slots of base width (a minute is usual; it must divide a
@@ -51,7 +65,7 @@ func NewEngine(base time.Duration, now time.Time) (*Engine, error) {
 		return nil, problem.New(problem.Invalid, "slo.engine", "a slot of %s neither divides a minute nor is whole minutes", base).
 			WithNext("use 1s, 5s, 10s, 1m or 5m")
 	}
-	return &Engine{base: base, now: now, live: map[string]*live{}}, nil
+	return &Engine{base: base, now: now, live: map[string]*live{}, layouts: map[string]*layout{}}, nil
 }
 
 // Put adds an objective or replaces the one with its ID. Where only the target
@@ -72,16 +86,22 @@ func (e *Engine) Put(o *Objective) (empty bool, err error) {
 		fresh.meter, fresh.slicer, fresh.first = old.meter, old.slicer, old.first
 		fresh.keepAlerts(old)
 	}
-	if old == nil {
-		e.ids = nil
-	}
-	e.live[o.ID()] = fresh
-	return old == nil || fresh.meter != old.meter, nil
+	e.replace(fresh)
+	return fresh.first == 0, nil
 }
 
-func (e *Engine) newLive(o *Objective) *live {
+// replace puts a live objective in the place of the one with its ID.
+func (e *Engine) replace(l *live) {
+	e.live[l.id] = l
+	e.ordered = nil
+}
+
+func (e *Engine) newLive(o *Objective) *live { return e.newLiveAt(o, e.now) }
+
+// newLiveAt is an empty live objective at a time.
+func (e *Engine) newLiveAt(o *Objective, now time.Time) *live {
 	own := o.Window.Nominal()
-	lengths := slices.Concat(BurnWindows, []time.Duration{own})
+	lengths := append(slices.Clone(BurnWindows), own)
 	for _, p := range o.AlertPolicies {
 		for _, c := range p.Conditions {
 			lengths = append(lengths, c.Long)
@@ -92,28 +112,39 @@ func (e *Engine) newLive(o *Objective) *live {
 	}
 	slices.Sort(lengths)
 	base := e.base
-	l := &live{objective: o, own: own, rules: o.Rules()}
+	l := &live{id: o.ID(), objective: o, rules: o.Rules()}
 	l.alerts, l.firing = make([]AlertState, len(l.rules)), make([]*Firing, len(l.rules))
 	if o.sliced() {
 		base = o.SliceWindow
-		l.slicer = newSlicer(o, e.base, e.now)
+		l.slicer = newSlicer(o, e.base, now)
 	}
-	l.meter = newMeter(base, slices.Compact(lengths), o.Window.Calendar, e.now)
+	l.meter = newMeter(e.layout(base, slices.Compact(lengths)), o.Window.Calendar, now)
+	l.own, _ = l.meter.layout.window(own)
+	for _, r := range l.rules {
+		w := watch{noData: r.Policy.NoData}
+		w.window, _ = l.meter.layout.window(r.Condition.Long)
+		if hi, lo := bits.Mul64(uint64(r.Condition.Factor), uint64(o.BudgetRatio())); hi == 0 {
+			w.threshold = lo
+		}
+		l.watches = append(l.watches, w)
+	}
 	return l
+}
+
+// layout is the shared layout of a shape.
+func (e *Engine) layout(base time.Duration, windows []time.Duration) *layout {
+	key := fmt.Sprint(base, windows)
+	if e.layouts[key] == nil {
+		e.layouts[key] = newLayout(base, windows)
+	}
+	return e.layouts[key]
 }
 
 // sameCounts reports whether l's running sums serve b too.
 func (l *live) sameCounts(b *live) bool {
 	o, p := l.objective, b.objective
-	if len(l.meter.windows) != len(b.meter.windows) || o.Method != p.Method || o.Window.String() != p.Window.String() {
-		return false
-	}
-	for i, w := range b.meter.windows {
-		if l.meter.windows[i].length != w.length {
-			return false
-		}
-	}
-	return !o.sliced() || o.SliceWindow == p.SliceWindow && o.SliceTarget == p.SliceTarget
+	return l.meter.layout == b.meter.layout && o.Method == p.Method && o.Window.String() == p.Window.String() &&
+		(!o.sliced() || o.SliceWindow == p.SliceWindow && o.SliceTarget == p.SliceTarget)
 }
 
 // keepAlerts carries the state of rules over the same windows of the same policy.
@@ -124,6 +155,7 @@ func (l *live) keepAlerts(old *live) {
 		})
 		if j >= 0 {
 			l.alerts[i], l.firing[i] = old.alerts[j], old.firing[j]
+			l.busy = l.busy || l.alerts[i] != AlertState{}
 		}
 	}
 }
@@ -133,7 +165,7 @@ func (e *Engine) Remove(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.live, id)
-	e.ids = nil
+	e.ordered = nil
 }
 
 // Outcome says what became of a count.
@@ -179,9 +211,7 @@ func (l *live) add(at, good, total int64, base time.Duration, slots int64) Outco
 	}
 	l.begin(floorDiv(at, int64(base)) * int64(base))
 	d := cell{bad: total - good, total: total}
-	r := &l.meter.rings[0]
-	remembered := floorDiv(at, r.width) > r.head-r.size()
-	if remembered && !l.meter.reported(at) || !remembered && floorMod(at, int64(base)) == 0 {
+	if reported, remembered := l.meter.reported(at); remembered && !reported || !remembered && floorMod(at, int64(base)) == 0 {
 		d.known = slots
 	}
 	if !l.meter.add(at, d) {
@@ -215,38 +245,60 @@ func (e *Engine) Tick(now time.Time) []Transition {
 	var out []Transition
 	var current *live
 	sums := func(d time.Duration) Counts { return current.counts(d) }
-	for _, id := range e.order() {
-		current = e.live[id]
+	for _, current = range e.order() {
 		current.meter.advance(e.now.UnixNano())
-		for i, r := range current.rules {
-			state, firing := current.objective.Evaluate(r, current.alerts[i], sums, e.now)
-			current.alerts[i] = state
-			if firing == nil {
-				continue
-			}
-			current.firing[i] = firing
-			if !firing.Resolved.IsZero() {
-				current.firing[i] = nil
-			}
-			out = append(out, Transition{id, *firing})
+		if !current.busy && !current.stirs() {
+			continue // every rule is quiet, and was
 		}
+		out = current.evaluate(out, sums, e.now)
+	}
+	return out
+}
+
+// stirs reports whether any rule's long window is worth evaluating.
+func (l *live) stirs() bool {
+	for i := range l.watches {
+		w := &l.watches[i]
+		s := &l.meter.sums[w.window]
+		if s.bad > 0 && compareShare(s.bad, s.total, w.threshold) >= 0 || w.noData && s.known == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// evaluate evaluates every rule, and appends what begins or ends.
+func (l *live) evaluate(out []Transition, sums Sums, now time.Time) []Transition {
+	l.busy = false
+	for i, r := range l.rules {
+		state, firing := l.objective.Evaluate(r, l.alerts[i], sums, now)
+		l.alerts[i] = state
+		l.busy = l.busy || state != AlertState{}
+		if firing == nil {
+			continue
+		}
+		l.firing[i] = firing
+		if !firing.Resolved.IsZero() {
+			l.firing[i] = nil
+		}
+		out = append(out, Transition{l.id, *firing})
 	}
 	return out
 }
 
 func (l *live) counts(d time.Duration) Counts {
-	w, ok := l.meter.window(d)
+	i, ok := l.meter.layout.window(d)
 	if !ok {
 		return Counts{}
 	}
-	return l.meter.counts(w)
+	return l.meter.counts(i)
 }
 
-func (e *Engine) order() []string {
-	if e.ids == nil {
-		e.ids = slices.Sorted(maps.Keys(e.live))
+func (e *Engine) order() []*live {
+	if e.ordered == nil {
+		e.ordered = slices.SortedFunc(maps.Values(e.live), func(a, b *live) int { return strings.Compare(a.id, b.id) })
 	}
-	return e.ids
+	return e.ordered
 }
 
 // Load replaces what an objective has counted by its stored history of events,
@@ -261,16 +313,16 @@ func (e *Engine) Load(id string, events *Series) error {
 	if events.width%int64(e.base) != 0 && int64(e.base)%events.width != 0 {
 		return problem.New(problem.Invalid, "slo.load", "%s: slots of %s do not fit slots of %s", id, events.Width(), e.base)
 	}
-	fresh := e.newLive(l.objective)
 	if l.slicer != nil && events.Width() > l.objective.SliceWindow {
 		return problem.New(problem.Invalid, "slo.load", "%s: slices of %s cannot be judged from slots of %s", id, l.objective.SliceWindow, events.Width())
 	}
-	first, _ := events.Bounds()
-	if events.Len() > 0 && first.Before(e.now) {
-		// Replay from where the history begins, so that late slots of the same
-		// span find the rings where they were.
-		fresh.rewind(latest(first, e.now.Add(-2*fresh.own)).Truncate(e.base), e.base)
+	start := e.now
+	if first, _ := events.Bounds(); events.Len() > 0 && first.Before(e.now) {
+		// Go through history from where it begins to matter, so that every slot
+		// passes the windows as it would have live.
+		start = latest(first, e.now.Add(-2*l.objective.Window.Nominal())).Truncate(e.base)
 	}
+	fresh := e.newLiveAt(l.objective, start)
 	limit := e.now.Add(MaxSkew)
 	for slot := range events.Slots() {
 		if slot.Time.Before(limit) {
@@ -280,20 +332,6 @@ func (e *Engine) Load(id string, events *Series) error {
 	fresh.meter.advance(e.now.UnixNano())
 	l.meter, l.slicer, l.first = fresh.meter, fresh.slicer, fresh.first
 	return nil
-}
-
-// rewind starts an empty live objective at an earlier moment.
-func (l *live) rewind(to time.Time, base time.Duration) {
-	lengths := make([]time.Duration, 0, len(l.meter.windows))
-	for _, w := range l.meter.windows {
-		lengths = append(lengths, time.Duration(w.length))
-	}
-	width := base
-	if l.slicer != nil {
-		width = l.objective.SliceWindow
-		l.slicer = newSlicer(l.objective, base, to)
-	}
-	l.meter = newMeter(width, lengths, l.objective.Window.Calendar, to)
 }
 
 // Len is the number of objectives.
@@ -306,14 +344,11 @@ func (e *Engine) Len() int {
 // Objectives is every objective in order of ID, as of the call.
 func (e *Engine) Objectives() iter.Seq2[string, *Objective] {
 	e.mu.Lock()
-	ids, objectives := slices.Clone(e.order()), []*Objective{}
-	for _, id := range ids {
-		objectives = append(objectives, e.live[id].objective)
-	}
+	all := slices.Clone(e.order())
 	e.mu.Unlock()
 	return func(yield func(string, *Objective) bool) {
-		for i, id := range ids {
-			if !yield(id, objectives[i]) {
+		for _, l := range all {
+			if !yield(l.id, l.objective) {
 				return
 			}
 		}

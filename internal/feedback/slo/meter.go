@@ -1,150 +1,62 @@
 package slo
 
 import (
-	"math"
+	"slices"
 	"time"
 )
 
-// cell is the counts of one slot of a meter.
-type cell struct {
-	bad, total int64
-	known      int64 // base slots that reported
+// layout is the shape of meters: which windows they sum, over slots of which
+// width. All objectives of the same shape share one, and with it the work of
+// finding out which slots a step of time moves out of which window.
+type layout struct {
+	tiers   []tier
+	windows []windowSpec // ascending
+	slots   int          // of all tiers
+	step    step         // the last one asked for
 }
 
-// narrowCell is a cell in eight bytes; its known count lies beside it.
-type narrowCell struct{ bad, total uint32 }
-
-// ring is the newest slots of one width. It keeps them narrow until a count
-// outgrows 32 bits, then wide.
-type ring struct {
+// tier is the slots of one width, at an offset in a meter's cells.
+type tier struct {
 	width  int64 // nanoseconds
-	head   int64 // index of the newest slot
-	narrow []narrowCell
-	known  []uint8
-	wide   []cell
+	slots  int64
+	offset int64
 }
 
-func newRing(width int64, slots int) ring {
-	return ring{width: width, narrow: make([]narrowCell, slots), known: make([]uint8, slots)}
-}
-
-func (r *ring) size() int64 { return int64(max(len(r.narrow), len(r.wide))) }
-
-// at is slot i; slots outside of the ring are empty.
-func (r *ring) at(i int64) cell {
-	n := r.size()
-	if i > r.head || i <= r.head-n {
-		return cell{}
-	}
-	return r.get(floorMod(i, n))
-}
-
-func (r *ring) get(p int64) cell {
-	if r.wide != nil {
-		return r.wide[p]
-	}
-	c := r.narrow[p]
-	return cell{int64(c.bad), int64(c.total), int64(r.known[p])}
-}
-
-// add adds to slot i and reports whether the ring holds it.
-func (r *ring) add(i int64, d cell) bool {
-	n := r.size()
-	if i > r.head || i <= r.head-n {
-		return false
-	}
-	p := floorMod(i, n)
-	c := r.get(p)
-	c.bad, c.total, c.known = c.bad+d.bad, c.total+d.total, c.known+d.known
-	if r.wide == nil && (c.total > math.MaxUint32 || c.known > math.MaxUint8) {
-		r.widen()
-	}
-	if r.wide != nil {
-		r.wide[p] = c
-		return true
-	}
-	r.narrow[p], r.known[p] = narrowCell{uint32(c.bad), uint32(c.total)}, uint8(c.known)
-	return true
-}
-
-func (r *ring) widen() {
-	wide := make([]cell, len(r.narrow))
-	for p := range wide {
-		wide[p] = r.get(int64(p))
-	}
-	r.wide, r.narrow, r.known = wide, nil, nil
-}
-
-// advance makes slot head the newest and empties the slots it enters.
-func (r *ring) advance(head int64) {
-	n := r.size()
-	for i := max(r.head+1, head-n+1); i <= head; i++ {
-		p := floorMod(i, n)
-		if r.wide != nil {
-			r.wide[p] = cell{}
-		} else {
-			r.narrow[p], r.known[p] = narrowCell{}, 0
-		}
-	}
-	r.head = max(r.head, head)
-}
-
-// runningSum is the sum of one window that looks back from the meter's now.
-type runningSum struct {
+// windowSpec is one window, made of slots of a tier.
+type windowSpec struct {
 	length int64 // nanoseconds
-	tier   int   // ring whose slots leave the window
-	tail   int64 // first slot of that ring still inside
-	sum    cell
+	tier   int
 }
 
-// meter keeps running sums of an objective's budget units over several
-// windows, in constant memory and constant time per tick. Short windows read
-// fine slots, long windows coarse ones.
-//
-// A window whose start is not on a boundary of its slots counts the whole slot
-// it begins in: it is exact for a span that is up to one slot longer. span
-// states it.
-type meter struct {
-	asOf    int64 // nanoseconds since the Unix epoch
-	rings   []ring
-	windows []runningSum
-	period  *periodSum // of a calendar window
-}
-
-// periodSum is the exact sum of the calendar period that contains asOf.
-type periodSum struct {
-	calendar *Calendar
+// step is what changes in any meter when time moves.
+type step struct {
 	from, to int64
-	sum      cell
+	leaving  []leaving
+	clear    []int // cells that new slots take
 }
 
-// newMeter sums base slots over windows (ascending), starting empty at now.
-func newMeter(base time.Duration, windows []time.Duration, calendar *Calendar, now time.Time) *meter {
-	m := &meter{asOf: now.UnixNano()}
+// leaving is one cell that drops out of one window.
+type leaving struct{ window, cell int }
+
+// newLayout lays out windows (ascending) over slots of a base width.
+func newLayout(base time.Duration, windows []time.Duration) *layout {
+	l := &layout{}
 	for _, length := range windows {
 		width := int64(slotWidth(base, length))
-		tier := len(m.rings) - 1
-		if tier < 0 || m.rings[tier].width != width {
-			m.rings = append(m.rings, ring{width: width})
-			tier++
+		last := len(l.tiers) - 1
+		if last < 0 || l.tiers[last].width != width {
+			l.tiers = append(l.tiers, tier{width: width, slots: 2})
+			last++
 		}
-		m.windows = append(m.windows, runningSum{length: int64(length), tier: tier, tail: floorDiv(m.asOf-int64(length), width)})
+		t := &l.tiers[last]
+		t.slots = max(t.slots, (int64(length)+width-1)/width+1)
+		l.windows = append(l.windows, windowSpec{int64(length), last})
 	}
-	for i := range m.rings {
-		slots := int64(2)
-		for _, w := range m.windows {
-			if w.tier == i {
-				slots = max(slots, (w.length+m.rings[i].width-1)/m.rings[i].width+1)
-			}
-		}
-		m.rings[i] = newRing(m.rings[i].width, int(slots))
-		m.rings[i].head = floorDiv(m.asOf, m.rings[i].width)
+	for i := range l.tiers {
+		l.tiers[i].offset = int64(l.slots)
+		l.slots += int(l.tiers[i].slots)
 	}
-	if calendar != nil {
-		from, to := calendar.period(now.Add(-1))
-		m.period = &periodSum{calendar: calendar, from: from.UnixNano(), to: to.UnixNano()}
-	}
-	return m
+	return l
 }
 
 // slotWidth is the width of the slots that a window of some length is made of:
@@ -169,26 +81,83 @@ func slotWidth(base, length time.Duration) time.Duration {
 	return steps * base
 }
 
+func (t *tier) head(asOf int64) int64 { return floorDiv(asOf, t.width) }
+
+func (t *tier) cell(slot int64) int { return int(t.offset + floorMod(slot, t.slots)) }
+
+// tail is the first slot inside a window that looks back from asOf.
+func (l *layout) tail(w *windowSpec, asOf int64) int64 {
+	return floorDiv(asOf-w.length, l.tiers[w.tier].width)
+}
+
+// move is the step between two times. Meters mostly move in step, so that the
+// last answer is mostly the next.
+func (l *layout) move(from, to int64) *step {
+	s := &l.step
+	if s.from == from && s.to == to {
+		return s
+	}
+	*s = step{from: from, to: to, leaving: s.leaving[:0], clear: s.clear[:0]}
+	for i := range l.windows {
+		w := &l.windows[i]
+		t := &l.tiers[w.tier]
+		// Slots after the old head are empty: a long pause costs one turn at most.
+		for j := l.tail(w, from); j < min(l.tail(w, to), t.head(from)+1); j++ {
+			s.leaving = append(s.leaving, leaving{i, t.cell(j)})
+		}
+	}
+	for i := range l.tiers {
+		t := &l.tiers[i]
+		for j := max(t.head(from)+1, t.head(to)-t.slots+1); j <= t.head(to); j++ {
+			s.clear = append(s.clear, t.cell(j))
+		}
+	}
+	return s
+}
+
+// meter keeps running sums of an objective's budget units over several
+// windows, in constant memory and a few subtractions per tick. Short windows
+// read fine slots, long windows coarse ones.
+//
+// A window whose start is not on a boundary of its slots counts the whole slot
+// it begins in: it is exact for a span that is up to one slot longer. span
+// states it.
+type meter struct {
+	layout *layout
+	asOf   int64 // nanoseconds since the Unix epoch
+	cells  cells
+	sums   []cell     // by window
+	period *periodSum // of a calendar window
+}
+
+// periodSum is the exact sum of the calendar period that contains asOf.
+type periodSum struct {
+	calendar *Calendar
+	from, to int64
+	sum      cell
+}
+
+// newMeter is an empty meter at now.
+func newMeter(l *layout, calendar *Calendar, now time.Time) meter {
+	m := meter{layout: l, asOf: now.UnixNano(), cells: newCells(l.slots), sums: make([]cell, len(l.windows))}
+	if calendar != nil {
+		from, to := calendar.period(now.Add(-1))
+		m.period = &periodSum{calendar: calendar, from: from.UnixNano(), to: to.UnixNano()}
+	}
+	return m
+}
+
 // advance moves now forward; it never moves back.
 func (m *meter) advance(now int64) {
 	if now <= m.asOf {
 		return
 	}
-	for i := range m.windows {
-		w := &m.windows[i]
-		r := &m.rings[w.tier]
-		tail := floorDiv(now-w.length, r.width)
-		// Slots beyond the ring's head are empty: a long pause costs no more than
-		// one turn of the ring.
-		for j := w.tail; j < min(tail, r.head+1); j++ {
-			c := r.at(j)
-			w.sum.bad, w.sum.total, w.sum.known = w.sum.bad-c.bad, w.sum.total-c.total, w.sum.known-c.known
-		}
-		w.tail = tail
+	s := m.layout.move(m.asOf, now)
+	for _, l := range s.leaving {
+		m.sums[l.window] = m.sums[l.window].minus(m.cells.get(l.cell))
 	}
-	for i := range m.rings {
-		r := &m.rings[i]
-		r.advance(floorDiv(now, r.width))
+	for _, p := range s.clear {
+		m.cells.clear(p)
 	}
 	m.asOf = now
 	if p := m.period; p != nil && now > p.to {
@@ -203,81 +172,86 @@ func (m *meter) advance(now int64) {
 // meter and needs a rebuild from the stored slots.
 func (m *meter) add(t int64, d cell) bool {
 	m.advance(t)
-	inside := t >= m.windowStart()
-	for i := range m.rings {
-		r := &m.rings[i]
-		if !r.add(floorDiv(t, r.width), d) {
-			continue
+	for i := range m.layout.tiers {
+		if r := &m.layout.tiers[i]; m.holds(r, t) {
+			p := r.cell(floorDiv(t, r.width))
+			m.cells.set(p, m.cells.get(p).plus(d))
 		}
-		for j := range m.windows {
-			if w := &m.windows[j]; w.tier == i && floorDiv(t, r.width) >= w.tail {
-				w.sum.bad, w.sum.total, w.sum.known = w.sum.bad+d.bad, w.sum.total+d.total, w.sum.known+d.known
-			}
+	}
+	inside := false
+	for i := range m.layout.windows {
+		w := &m.layout.windows[i]
+		if floorDiv(t, m.layout.tiers[w.tier].width) >= m.layout.tail(w, m.asOf) {
+			m.sums[i], inside = m.sums[i].plus(d), true
 		}
 	}
 	if p := m.period; p != nil && t >= p.from && t < p.to {
-		p.sum.bad, p.sum.total, p.sum.known = p.sum.bad+d.bad, p.sum.total+d.total, p.sum.known+d.known
+		p.sum, inside = p.sum.plus(d), true
 	}
 	return inside
 }
 
-// windowStart is the earliest moment that any window contains.
-func (m *meter) windowStart() int64 {
-	start := m.asOf
-	for i := range m.windows {
-		start = min(start, m.asOf-m.windows[i].length)
+// holds reports whether the meter still has the slot of t in a tier.
+func (m *meter) holds(r *tier, t int64) bool { return floorDiv(t, r.width) > r.head(m.asOf)-r.slots }
+
+// reported is whether the base slot of t has reported, as far as the meter
+// remembers.
+func (m *meter) reported(t int64) (reported, remembered bool) {
+	r := &m.layout.tiers[0]
+	if !m.holds(r, t) {
+		return false, false
 	}
-	if m.period != nil {
-		start = min(start, m.period.from)
-	}
-	return start
+	return floorDiv(t, r.width) <= r.head(m.asOf) && m.cells.get(r.cell(floorDiv(t, r.width))).known > 0, true
 }
 
-// reported is whether the base slot of t has reported; false when the meter
-// no longer remembers.
-func (m *meter) reported(t int64) bool {
-	r := &m.rings[0]
-	return r.at(floorDiv(t, r.width)).known > 0
-}
-
-// window is the running sum of the window of a length.
-func (m *meter) window(length time.Duration) (*runningSum, bool) {
-	for i := range m.windows {
-		if m.windows[i].length == int64(length) {
-			return &m.windows[i], true
-		}
-	}
-	return nil, false
+// window is the index of the window of a length.
+func (l *layout) window(length time.Duration) (int, bool) {
+	i := slices.IndexFunc(l.windows, func(w windowSpec) bool { return w.length == int64(length) })
+	return i, i >= 0
 }
 
 // counts is a running sum in the form of the history's Sum.
-func (m *meter) counts(w *runningSum) Counts {
-	slots := (m.asOf - w.tail*m.rings[w.tier].width + m.rings[0].width - 1) / m.rings[0].width
-	return Counts{Good: w.sum.total - w.sum.bad, Total: w.sum.total, Known: int(w.sum.known), Span: int(slots)}
+func (m *meter) counts(i int) Counts {
+	w, s := &m.layout.windows[i], &m.sums[i]
+	base := m.layout.tiers[0].width
+	slots := (m.asOf - m.layout.tail(w, m.asOf)*m.layout.tiers[w.tier].width + base - 1) / base
+	return Counts{Good: s.total - s.bad, Total: s.total, Known: int(s.known), Span: int(slots)}
 }
 
 // span is the time a running sum covers.
-func (m *meter) span(w *runningSum) Span {
-	return Span{time.Unix(0, w.tail*m.rings[w.tier].width).UTC(), time.Unix(0, m.asOf).UTC()}
+func (m *meter) span(i int) Span {
+	w := &m.layout.windows[i]
+	return Span{time.Unix(0, m.layout.tail(w, m.asOf)*m.layout.tiers[w.tier].width).UTC(), time.Unix(0, m.asOf).UTC()}
 }
 
-// sum adds up the slots that [from, to) touches, of the finest ring that
+// sum adds up the slots that [from, to) touches, of the finest tier that
 // reaches back to from, or else of the coarsest.
 func (m *meter) sum(from, to int64) cell {
-	r := &m.rings[len(m.rings)-1]
-	for i := range m.rings {
-		if c := &m.rings[i]; floorDiv(from, c.width) > c.head-c.size() {
-			r = c
+	r := &m.layout.tiers[len(m.layout.tiers)-1]
+	for i := range m.layout.tiers {
+		if t := &m.layout.tiers[i]; m.holds(t, from) {
+			r = t
 			break
 		}
 	}
 	var s cell
-	first := max(floorDiv(from, r.width), r.head-r.size()+1)
-	for i := first; i <= min(r.head, floorDiv(to-1, r.width)); i++ {
-		c := r.at(i)
-		s.bad, s.total, s.known = s.bad+c.bad, s.total+c.total, s.known+c.known
+	head := r.head(m.asOf)
+	for i := max(floorDiv(from, r.width), head-r.slots+1); i <= min(head, floorDiv(to-1, r.width)); i++ {
+		s = s.plus(m.cells.get(r.cell(i)))
 	}
 	return s
+}
+
+// recount sums the windows from the cells.
+func (m *meter) recount() {
+	for i := range m.layout.windows {
+		w := &m.layout.windows[i]
+		t := &m.layout.tiers[w.tier]
+		m.sums[i] = cell{}
+		for j := m.layout.tail(w, m.asOf); j <= t.head(m.asOf); j++ {
+			m.sums[i] = m.sums[i].plus(m.cells.get(t.cell(j)))
+		}
+	}
 }
 
 // Sum makes the meter a History, as fine as what it remembers.
@@ -286,5 +260,5 @@ func (m *meter) Sum(from, to time.Time) Counts {
 		return Counts{}
 	}
 	s := m.sum(from.UnixNano(), to.UnixNano())
-	return Counts{Good: s.total - s.bad, Total: s.total, Known: int(s.known), Span: int(to.Sub(from) / time.Duration(m.rings[0].width))}
+	return Counts{Good: s.total - s.bad, Total: s.total, Known: int(s.known), Span: int(to.Sub(from) / time.Duration(m.layout.tiers[0].width))}
 }

@@ -27,7 +27,7 @@ func (s *slicer) add(at, good, total int64) (cell, bool) {
 	slot := floorDiv(at, s.events.width)
 	s.events.advance(slot)
 	first := floorDiv(at, s.width) * (s.width / s.events.width)
-	if first <= s.events.head-s.events.size() {
+	if first <= s.events.head-int64(s.events.cells.len()) {
 		return cell{}, false
 	}
 	before := s.slice(first)

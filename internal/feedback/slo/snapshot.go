@@ -73,11 +73,11 @@ func (e *Engine) Snapshot(id string) (Snapshot, error) {
 // locked for one objective at a time.
 func (e *Engine) Snapshots() iter.Seq[Snapshot] {
 	e.mu.Lock()
-	ids := slices.Clone(e.order())
+	all := slices.Clone(e.order())
 	e.mu.Unlock()
 	return func(yield func(Snapshot) bool) {
-		for _, id := range ids {
-			if s, err := e.Snapshot(id); err == nil && !yield(s) {
+		for _, l := range all {
+			if s, err := e.Snapshot(l.id); err == nil && !yield(s) {
 				return
 			}
 		}
@@ -87,9 +87,12 @@ func (e *Engine) Snapshots() iter.Seq[Snapshot] {
 func (l *live) snapshot(id string) Snapshot {
 	o, scale := l.objective, l.objective.scale()
 	s := Snapshot{ID: id, Objective: o, At: time.Unix(0, l.meter.asOf).UTC()}
-	for _, d := range append(slices.Clone(BurnWindows), l.own) {
-		s.Burns = append(s.Burns, l.burn(d))
+	for _, d := range BurnWindows {
+		if i, ok := l.meter.layout.window(d); ok {
+			s.Burns = append(s.Burns, l.burn(i))
+		}
 	}
+	s.Burns = append(s.Burns, l.burn(l.own))
 	in, window := l.budgetInput()
 	if o.Window.Calendar != nil {
 		own := &s.Burns[len(s.Burns)-1]
@@ -101,15 +104,15 @@ func (l *live) snapshot(id string) Snapshot {
 	s.Good, s.Total = float64(in.Seen.Good)/float64(scale), float64(in.Seen.Total)/float64(scale)
 	s.SLI, s.SLIKnown = in.Seen.Ratio()
 	s.Budget = o.BudgetOf(in)
-	s.Forecast = o.Forecast(l.meter, s.Budget, scale, s.At)
+	s.Forecast = o.Forecast(&l.meter, s.Budget, scale, s.At)
 	for i, r := range l.rules {
 		s.Alerts = append(s.Alerts, RuleStatus{r.Policy.Name, r.Policy.Severity, r.Condition.String(), r.Weigh(o.Target, l.counts), l.firing[i]})
 	}
 	return s
 }
 
-func (l *live) burn(d time.Duration) Burn {
-	w, _ := l.meter.window(d)
+func (l *live) burn(w int) Burn {
+	d := time.Duration(l.meter.layout.windows[w].length)
 	n, scale := l.meter.counts(w), l.objective.scale()
 	b := Burn{Window: d, Name: FormatDuration(d), Bad: (n.Bad() + scale/2) / scale, Total: n.Total / scale,
 		Covers: l.meter.span(w), Missing: max(n.Span-n.Known, 0)}
@@ -120,19 +123,18 @@ func (l *live) burn(d time.Duration) Burn {
 // budgetInput is the live form of Objective.Budget.
 func (l *live) budgetInput() (BudgetInput, Span) {
 	now := time.Unix(0, l.meter.asOf).UTC()
-	w, _ := l.meter.window(l.own)
-	recent := l.meter.counts(w)
+	recent := l.meter.counts(l.own)
 	from, to := l.objective.Window.Lookback(now)
 	in := BudgetInput{Seen: recent, Scale: l.objective.scale(), Length: to.Sub(from)}
-	window := l.meter.span(w)
+	window := l.meter.span(l.own)
 	if p := l.meter.period; p != nil {
 		window = Span{from, now}
-		slots := (l.meter.asOf - p.from) / l.meter.rings[0].width
+		slots := (l.meter.asOf - p.from) / l.meter.layout.tiers[0].width
 		in.Seen = Counts{Good: p.sum.total - p.sum.bad, Total: p.sum.total, Known: int(p.sum.known), Span: int(slots)}
 	}
 	if first := time.Unix(0, l.first); l.first != 0 && first.Before(now) {
 		in.Elapsed = now.Sub(latest(first, from))
-		in.Recent, in.RecentIn = recent.Total, now.Sub(latest(first, now.Add(-l.own)))
+		in.Recent, in.RecentIn = recent.Total, now.Sub(latest(first, now.Add(-l.objective.Window.Nominal())))
 	}
 	return in, window
 }
