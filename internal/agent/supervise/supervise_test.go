@@ -237,6 +237,9 @@ func TestRacingStartsRunOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := end(t, dir)
+	if first.State != Exited {
+		t.Errorf("got %+v, want exited", first)
+	}
 	if err := Start(t.Context(), dir, spec); err != nil {
 		t.Errorf("Start of an ended run: %v", err)
 	}

@@ -223,13 +223,23 @@ func restarts(t *testing.T, r Runtime) {
 	if err := r.Restart(t.Context(), rev.Ref, "token"); err != nil {
 		t.Fatal(err)
 	}
-	ready := 2
+	ready, most := 2, 0
 	s := r.await(t, rev.Ref, func(s workload.Status) bool {
 		ready = min(ready, s.Ready)
+		wanted := 0
+		for _, i := range s.Instances {
+			if i.State != workload.Draining {
+				wanted++
+			}
+		}
+		most = max(most, wanted)
 		return settled(s)
 	})
 	if ready < 2 {
 		t.Errorf("only %d instances were ready meanwhile", ready)
+	}
+	if most > 3 {
+		t.Errorf("%d instances at once, want one more than wanted at most", most)
 	}
 	after := ids(s)
 	for id := range after {
