@@ -30,14 +30,14 @@ func TestHangingRevisionIsBadAndThen504(t *testing.T) {
 		status <- code
 	}()
 	receive(t, "the request", arrived)
-	h.clock.Advance(2 * time.Second)
+	h.advance(2 * time.Second)
 	if got := h.proxy.Bins(0, 0); got != nil {
 		t.Fatalf("final too early: %+v", got)
 	}
 	if w := h.proxy.Watermark("shop", "prod"); !w.Equal(epoch) {
 		t.Fatalf("watermark %v", w)
 	}
-	h.clock.Advance(time.Second)
+	h.advance(time.Second)
 	got := h.proxy.Bins(0, 0)
 	if len(got) != 1 || got[0].Errors != 1 || got[0].Overdue != 1 || got[0].Slow[0] != 1 || got[0].Classes[0] != 1 {
 		t.Fatalf("got %+v", got)
@@ -50,12 +50,12 @@ func TestHangingRevisionIsBadAndThen504(t *testing.T) {
 		t.Fatalf("answered %d before its timeout", s)
 	default:
 	}
-	h.clock.Advance(7 * time.Second)
+	h.advance(7 * time.Second)
 	if s := receive(t, "the answer", status); s != http.StatusGatewayTimeout {
 		t.Errorf("status %d", s)
 	}
 	h.idle()
-	h.clock.Advance(time.Minute)
+	h.advance(time.Minute)
 	if again := h.proxy.Bins(0, 0); len(again) != 1 {
 		t.Errorf("counted twice: %+v", again)
 	}
@@ -84,7 +84,7 @@ func TestHangingBodyIsCutAtItsTimeout(t *testing.T) {
 	} else {
 		t.Fatal(err)
 	}
-	h.clock.Advance(4 * time.Second)
+	h.advance(4 * time.Second)
 	if err := receive(t, "the end", done); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("the client was told %v", err)
 	}
@@ -108,7 +108,7 @@ func TestSlowRequestBody(t *testing.T) {
 	c.SetDeadline(time.Now().Add(limitOfTests))
 	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
 	wait(t, "the request", func() bool { return h.proxy.InFlight("shop", "prod", "v1") == 1 })
-	h.clock.Advance(6 * time.Second)
+	h.advance(6 * time.Second)
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil || resp.StatusCode != http.StatusGatewayTimeout {
 		t.Fatalf("%v, %v", resp, err)
@@ -138,7 +138,7 @@ func TestClientThatGoesAway(t *testing.T) {
 			}
 		}()
 		receive(t, "the request", arrived)
-		h.clock.Advance(after)
+		h.advance(after)
 		cancel()
 		receive(t, "the revision to learn of it", gone)
 		<-ended
@@ -150,7 +150,7 @@ func TestClientThatGoesAway(t *testing.T) {
 		t.Errorf("counted %+v", b)
 	}
 	abort(6 * time.Second) // longer than the limit: the revision had its chance
-	h.clock.Advance(10 * time.Second)
+	h.advance(10 * time.Second)
 	if b := sum(h.proxy.Bins(0, 0), "v1"); b.Requests != 3 || b.Aborted != 2 || b.Errors != 1 || b.Overdue != 1 {
 		t.Errorf("counted %+v", b)
 	}
@@ -254,7 +254,7 @@ func TestRetryKeepsToTheRevision(t *testing.T) {
 		}
 	}
 	h.idle()
-	h.clock.Advance(time.Second)
+	h.advance(time.Second)
 	bins := h.proxy.Bins(0, 0)
 	v1, v2 := sum(bins, "v1"), sum(bins, "v2")
 	if v1.Requests != good || v1.Errors != 0 || v2.Requests != bad || v2.Errors != bad || v2.Retries != bad {
@@ -299,11 +299,11 @@ func TestEjection(t *testing.T) {
 				t.Fatal("an ejected instance got a request")
 			}
 		}
-		h.clock.Advance(length - time.Millisecond)
+		h.advance(length - time.Millisecond)
 		if !ejected() {
 			t.Fatalf("round %d: back before %v", round, length)
 		}
-		h.clock.Advance(time.Millisecond)
+		h.advance(time.Millisecond)
 		if ejected() {
 			t.Fatalf("round %d: not back after %v", round, length)
 		}
@@ -315,7 +315,7 @@ func TestEjection(t *testing.T) {
 	h.idle()
 	sick.Store(true)
 	failuresUntilEjected()
-	h.clock.Advance(10 * time.Second)
+	h.advance(10 * time.Second)
 	if ejected() {
 		t.Error("successes did not make up for old strikes")
 	}
@@ -399,7 +399,7 @@ func TestWhatTheProxyRefuses(t *testing.T) {
 	check("overload", 503, func(*http.Request) {})
 	close(leave)
 	h.idle()
-	h.clock.Advance(time.Second)
+	h.advance(time.Second)
 	bins := h.proxy.Bins(0, 0)
 	count := func(service string) (b Bin) {
 		for _, x := range bins {

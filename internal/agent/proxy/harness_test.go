@@ -156,7 +156,7 @@ func (h *harness) do(method, path string, body io.Reader) (int, string) {
 func (h *harness) bin(revision string) Bin {
 	h.t.Helper()
 	h.idle()
-	h.clock.Advance(time.Second)
+	h.advance(time.Second)
 	return sum(h.proxy.Bins(0, 1_000_000), revision)
 }
 
@@ -173,6 +173,12 @@ func sum(bins []Bin, revision string) Bin {
 		}
 	}
 	return s
+}
+
+// advance moves the clock and has the proxy notice it.
+func (h *harness) advance(d time.Duration) {
+	h.clock.Advance(d)
+	h.proxy.sweep()
 }
 
 // idle waits until no request is on its way.

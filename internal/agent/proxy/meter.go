@@ -170,6 +170,7 @@ func (a *arm) openCell(second int64) *cell {
 // it has ended or is overdue, and is published as such.
 func (c *cell) finish(s *shard, latency int64, o outcome) bool {
 	if s.finished.Add(oneWriter)&closed != 0 {
+		s.finished.Add(-oneWriter) // the publisher may be waiting for writers to leave
 		return false
 	}
 	if latency > c.arm.limit {

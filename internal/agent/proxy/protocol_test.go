@@ -81,7 +81,7 @@ func TestWebSocketEcho(t *testing.T) {
 		t.Error("an open connection is not on its way")
 	}
 	// Its timeout passes, and it goes on; a new table does not cut it either.
-	h.clock.Advance(time.Hour)
+	h.advance(time.Hour)
 	h.apply(Table{})
 	websocket.Message.Send(c, "still here")
 	var got string
@@ -123,7 +123,7 @@ func TestServerSentEventsAreFlushed(t *testing.T) {
 		}
 		in := bufio.NewReader(resp.Body)
 		for i := range 5 {
-			h.clock.Advance(time.Minute) // no timeout once the header is there
+			h.advance(time.Minute) // no timeout once the header is there
 			next <- fmt.Sprint(i)
 			line, err := in.ReadString('\n')
 			if err != nil || line != fmt.Sprintf("data: %d\n", i) {

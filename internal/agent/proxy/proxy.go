@@ -190,18 +190,18 @@ func (p *Proxy) Close() error {
 	return errors.Join(err, p.ledger.close())
 }
 
-// run expires requests and publishes bins until ctx ends.
+// run sweeps until ctx ends.
 func (p *Proxy) run(ctx context.Context) {
 	defer close(p.done)
 	for clock.Sleep(ctx, p.cfg.Clock, sweepEvery) == nil {
-		p.watch.expire(p.ticker.steady(), p.cfg.Clock.Now())
 		p.sweep()
 	}
 }
 
-// sweep publishes what is final.
+// sweep ends what is out of time and publishes what is final.
 func (p *Proxy) sweep() {
 	p.ticker.follow()
+	p.watch.expire(p.ticker.steady(), p.cfg.Clock.Now())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	steady := p.ticker.steady()

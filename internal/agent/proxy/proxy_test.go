@@ -311,7 +311,7 @@ func TestMetrics(t *testing.T) {
 		h.get("/")
 	}
 	h.idle()
-	h.clock.Advance(time.Second)
+	h.advance(time.Second)
 	rec := &recorder{header: http.Header{}}
 	h.proxy.Metrics().ServeHTTP(rec, nil)
 	text := rec.body.String()
