@@ -2,20 +2,23 @@ package app
 
 import (
 	"context"
+	"os"
 	"slices"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/catalog/access"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
+	"github.com/flyball-dev/flyball/internal/flow/artifact"
 	"github.com/flyball-dev/flyball/internal/flow/change"
+	"github.com/flyball-dev/flyball/internal/flow/pipeline"
 	"github.com/flyball-dev/flyball/internal/flow/release"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
-	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
+	"github.com/flyball-dev/flyball/internal/learning/why"
 )
 
 // Kinds lists every kind of resource.
@@ -23,6 +26,7 @@ func Kinds() *resource.Registry {
 	return resource.NewRegistry(slices.Concat(
 		catalog.Kinds(),
 		policy.Kinds(),
+		pipeline.Kinds(),
 	)...)
 }
 
@@ -30,7 +34,8 @@ func Kinds() *resource.Registry {
 func Projections() []*projection.Projection {
 	return slices.Concat(
 		[]*projection.Projection{action.Projection(), catalog.Projection(), access.Projection()},
-		change.Projections(), release.Projections(), []*projection.Projection{rollout.Projection()},
+		change.Projections(), []*projection.Projection{pipeline.Projection(), artifact.Projection()},
+		release.Projections(), []*projection.Projection{rollout.Projection()},
 		[]*projection.Projection{slo.Projection()}, policy.Projections(),
 	)
 }
@@ -38,6 +43,7 @@ func Projections() []*projection.Projection {
 // Replayers lists, by name, the controllers whose decisions can be recomputed.
 func Replayers() map[string]control.Replayer {
 	return map[string]control.Replayer{
+		"pipeline":  pipeline.Controller(),
 		"release":   release.Controller(),
 		"rollout":   rollout.Controller(),
 		"objective": slo.Controller(),
@@ -61,21 +67,31 @@ func (a *App) assemble() {
 	rollouts := &rollout.Desk{Log: a.log, Reader: reader, Sync: a.sync}
 	starter := &rollout.Starter{Log: a.log, Reader: reader}
 
+	workshop := &pipeline.Workshop{
+		Dir: a.cfg.State, Steps: a.ports.Steps, Images: a.ports.Images, Reader: reader, Open: a.ports.Open,
+		Environment: stepEnvironment(), Secret: stepSecret,
+	}
+	a.env.Sources["steps"] = workshop.Source
+	runs := &pipeline.Desk{Log: a.log, Reader: reader, Sync: a.sync, Steps: a.ports.Steps, Secret: stepSecret}
+	explain := &why.Desk{Log: a.log, Replayers: Replayers(), Gates: map[string]why.Gate{release.ActionStart: release.Gate}}
+
 	types := slices.Concat(
+		workshop.Types(),
 		rollout.Types(a.ports.Runtime, a.ports.Router, a.unpack),
 		[]control.Type{release.StartType(starter.Run)},
 	)
 	a.executor = control.NewExecutor(reader, types...)
 	a.controls = control.NewRunner(a.env, a.cfg.Clock, a.cfg.Logger,
 		a.executor,
+		control.Bind(pipeline.Controller()),
 		control.Bind(release.Controller()),
 		control.Bind(rollout.Controller()),
 		control.Bind(slo.Controller()),
 	)
 	a.Operations = slices.Concat(
 		a.parts.applier.Operations(), a.parts.access.Operations(),
-		a.parts.pusher.Operations(), releases.Operations(), rollouts.Operations(),
-		[]operation.Operation{},
+		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(),
+		explain.Operations(),
 	)
 }
 
@@ -86,3 +102,18 @@ func (a *App) Access() *access.Desk { return a.parts.access }
 func (a *App) Apply(ctx context.Context, actor, dir, commit string, files map[string][]byte) (catalog.Report, error) {
 	return a.parts.applier.Apply(ctx, actor, dir, commit, files)
 }
+
+// stepEnvironment is what steps get of the server's own environment: where
+// programs are, and how packages are fetched; nothing else is inherited.
+func stepEnvironment() map[string]string {
+	env := map[string]string{}
+	for _, name := range []string{"PATH", "LANG", "GOPROXY", "GOFLAGS", "GONOSUMDB", "GOSUMDB", "GOTOOLCHAIN", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "NPM_CONFIG_REGISTRY"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env[name] = v
+		}
+	}
+	return env
+}
+
+// stepSecret gives a pipeline's secret from the server's environment.
+func stepSecret(name string) (string, bool) { return os.LookupEnv("FLYBALL_SECRET_" + name) }
