@@ -210,9 +210,11 @@ func coverage(s *stream) (below, above int, end float64) {
 	never, c := judge.Config{Alpha: 1e-300}, judge.Config{Alpha: alpha} // do not stop at a crossing
 	var state judge.State
 	for sec := 0; sec < int(s.Length.Seconds()); sec += 10 {
-		for i := range 10 {
-			state = never.Advance(state, s.bin(sec+i))
+		bins := make([]judge.Bin, 10)
+		for i := range bins {
+			bins[i] = s.bin(sec + i)
 		}
+		state = never.Advance(state, bins...)
 		e := c.Evidence(state)
 		if e.ExcessUpper < truth {
 			below = 1
