@@ -40,6 +40,9 @@ func New(ops []operation.Operation, extra ...*cobra.Command) *cobra.Command {
 	root.SetFlagErrorFunc(unknownFlag)
 	byNoun := map[string][]operation.Operation{}
 	for _, op := range ops {
+		if !Callable(op) {
+			continue
+		}
 		byNoun[op.Noun] = append(byNoun[op.Noun], op)
 	}
 	for noun, its := range byNoun {

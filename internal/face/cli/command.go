@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,13 @@ func Shortcut(name string, op operation.Operation) *cobra.Command {
 	c := command(op, nil)
 	c.Use = name + strings.TrimPrefix(c.Use, op.Verb)
 	return c
+}
+
+// Callable reports whether an operation can be called from a command line: all
+// that it requires can be written as text. One that cannot is given its command
+// by hand.
+func Callable(op operation.Operation) bool {
+	return !slices.ContainsFunc(operation.Fields(op.Input), func(f operation.Field) bool { return f.Required && !input.Settable(f.Type) })
 }
 
 // command makes one operation's command. all serves completion.

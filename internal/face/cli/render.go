@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -36,9 +37,9 @@ func (s *Session) Show(op operation.Operation, raw []byte) error {
 // rendered is the answer as text, and decoded.
 func (s *Session) rendered(op operation.Operation, raw []byte) ([]byte, any, error) {
 	to := reflect.New(op.Output)
-	if err := json.Unmarshal(raw, to.Interface()); err != nil {
+	if err := json.Unmarshal(raw, to.Interface()); err != nil && s.Format == "table" {
 		return nil, nil, problem.New(problem.Internal, op.Name(), "the answer is not what this version of flyball expects: %w", err).
-			WithNext("use the same version as the server, or -o json with --server's API")
+			WithNext("use the version of the server, or -o json, which shows any answer")
 	}
 	out := to.Elem().Interface()
 	var b bytes.Buffer
@@ -195,16 +196,21 @@ func (p view) row(item reflect.Value) []string {
 	return cells
 }
 
-// columns are the fields of a struct that fit in a cell. A field tagged
-// table:"-" is left to -o json.
+// columns are the fields of a struct that fit in a cell.
 func columns(t reflect.Type) []operation.Field {
 	var out []operation.Field
-	for _, f := range operation.Fields(t) {
-		if t.FieldByIndex(f.Index).Tag.Get("table") != "-" && fits(f.Type) {
+	for _, f := range shown(t) {
+		if fits(f.Type) {
 			out = append(out, f)
 		}
 	}
 	return out
+}
+
+// shown are the fields that are not tagged table:"-", which leaves them to
+// -o json.
+func shown(t reflect.Type) []operation.Field {
+	return slices.DeleteFunc(operation.Fields(t), func(f operation.Field) bool { return t.FieldByIndex(f.Index).Tag.Get("table") == "-" })
 }
 
 func title(name string) string { return strings.ReplaceAll(name, "_", " ") }
@@ -214,7 +220,7 @@ func title(name string) string { return strings.ReplaceAll(name, "_", " ") }
 func (p view) fields(v reflect.Value, indent string) {
 	var rows [][]string
 	var below []operation.Field
-	for _, f := range operation.Fields(v.Type()) {
+	for _, f := range shown(v.Type()) {
 		fv := v.FieldByIndex(f.Index)
 		switch {
 		case fits(f.Type):
