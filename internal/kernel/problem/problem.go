@@ -113,13 +113,20 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
-// NextOf is the first advice in err's chain.
+// NextOf is the first advice in err's tree, in the order of errors.As.
 func NextOf(err error) string {
-	for err != nil {
-		if e, ok := err.(*Error); ok && e.Next != "" {
-			return e.Next
+	if e, ok := err.(*Error); ok && e.Next != "" {
+		return e.Next
+	}
+	switch wrapper := err.(type) {
+	case interface{ Unwrap() error }:
+		return NextOf(wrapper.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, inner := range wrapper.Unwrap() {
+			if next := NextOf(inner); next != "" {
+				return next
+			}
 		}
-		err = errors.Unwrap(err)
 	}
 	return ""
 }
