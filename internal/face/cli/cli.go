@@ -35,7 +35,10 @@ func New(ops []operation.Operation, extra ...*cobra.Command) *cobra.Command {
 		SilenceErrors: true, SilenceUsage: true,
 		Args: cobra.ArbitraryArgs, RunE: helpOrUnknown,
 	}
-	root.AddGroup(&cobra.Group{ID: GroupStart, Title: "Start here:"}, &cobra.Group{ID: GroupNouns, Title: "Look and act:"})
+	if len(extra) > 0 {
+		root.AddGroup(&cobra.Group{ID: GroupStart, Title: "Start here:"})
+	}
+	root.AddGroup(&cobra.Group{ID: GroupNouns, Title: "Look and act:"})
 	addGlobals(root)
 	root.SetFlagErrorFunc(unknownFlag)
 	byNoun := map[string][]operation.Operation{}
