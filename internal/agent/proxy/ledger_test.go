@@ -161,6 +161,25 @@ func TestSpoolWithATornEnd(t *testing.T) {
 	}
 }
 
+// A torn end longer than what is written next leaves nothing behind.
+func TestSpoolWithALongTornEnd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "spool")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("torn "), 2000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, _, err := openSpool(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if err := s.append([]Bin{{Seq: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() != s.size {
+		t.Errorf("%d bytes, want %d: %v", info.Size(), s.size, err)
+	}
+}
+
 func TestSpoolWithDamageInTheMiddle(t *testing.T) {
 	var text bytes.Buffer
 	for i := range 3 {

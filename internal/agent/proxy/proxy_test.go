@@ -338,3 +338,21 @@ type recorder struct {
 func (r *recorder) Header() http.Header         { return r.header }
 func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
 func (r *recorder) WriteHeader(int)             {}
+
+// A request that read the table just before it was replaced must not reach an
+// instance that may be thought drained by now.
+func TestNothingIsTakenAfterRemoval(t *testing.T) {
+	h := start(t, Config{})
+	h.apply(one(revision(t, says("old"))))
+	old := h.proxy.table.Load().match("x", "/").choose(0)
+	h.apply(Table{})
+	if !h.proxy.Drained("shop", "prod", "v1") {
+		t.Fatal("not drained")
+	}
+	if e := old.acquire(0, 0, nil); e != nil {
+		t.Error("an instance was taken after its removal")
+	}
+	if !h.proxy.Drained("shop", "prod", "v1") {
+		t.Error("not drained any more")
+	}
+}
