@@ -190,7 +190,7 @@ func (a *App) settle(ctx context.Context, o UpOptions, state string, listener ne
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(Server{URL: url, TokenFile: filepath.Join(state, "token"), Pid: os.Getpid()})
+	data, err := json.Marshal(Server{URL: url, TokenFile: "token", Pid: os.Getpid()})
 	if err != nil {
 		return err
 	}

@@ -155,7 +155,7 @@ func (b bound[S]) Process(ctx context.Context, env *Env, key, wokenBy string) (t
 	if err != nil {
 		return time.Time{}, err
 	}
-	now := env.Now().Truncate(time.Microsecond)
+	now := env.Now().UTC().Truncate(time.Microsecond)
 	view := View[S]{Key: key, State: state}
 	if b.c.Needs != nil {
 		if view.Readings, err = fetch(ctx, env, b.c.Needs(key, state, now), now); err != nil {

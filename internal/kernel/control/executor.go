@@ -173,7 +173,7 @@ func (x *Executor) newerInSlot(ctx context.Context, env *Env, a action.Action) (
 
 // gate looks at the gate once. done means the action may not run now.
 func (x *Executor) gate(ctx context.Context, env *Env, t Type, a action.Action, version int64) (done bool, wake time.Time, err error) {
-	now := env.Now().Truncate(time.Microsecond)
+	now := env.Now().UTC().Truncate(time.Microsecond)
 	started := event.Draft{Type: action.EventStarted, Data: action.Ref{ID: a.ID}}
 	if t.Gate == nil {
 		allowed := action.Gated{ID: a.ID, Phase: action.Allowed, Reason: "nothing gates " + a.Type, Now: now}
