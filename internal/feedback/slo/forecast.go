@@ -9,6 +9,9 @@ import (
 // the live engine's memory of an objective.
 type History interface {
 	Sum(from, to time.Time) Counts
+	// Steps is the bad units in each of n equal steps of [from, to); a slot counts
+	// whole, in the step it begins in, or in the first.
+	Steps(from, to time.Time, n int) []int64
 }
 
 // Forecast says when the budget runs out if things go on as they do now.
@@ -48,11 +51,13 @@ func (o *Objective) Forecast(h History, b Budget, scale int64, now time.Time) Fo
 	}
 	low, high := poissonInterval(float64(bad))
 	crossing := func(n float64) time.Time {
-		rate := n / over.Seconds()
-		if o.Window.Calendar != nil {
-			return linearCrossing(allowed-float64(h.Sum(from, now).Bad()), rate, now, to)
+		return linearCrossing(allowed-float64(h.Sum(from, now).Bad()), n/over.Seconds(), now, to)
+	}
+	if window := to.Sub(from); o.Window.Calendar == nil {
+		steps := h.Steps(from, now, forecastSteps)
+		crossing = func(n float64) time.Time {
+			return rollingCrossing(steps, allowed, n/over.Seconds(), now, window)
 		}
-		return rollingCrossing(h, allowed, rate, now, to.Sub(from))
 	}
 	return Forecast{
 		At: crossing(float64(bad)), Early: crossing(high), Late: crossing(low), Over: over,
@@ -83,27 +88,26 @@ func linearCrossing(remaining, rate float64, now, limit time.Time) time.Time {
 	return time.Time{}
 }
 
+// forecastSteps is how finely a rolling forecast sees the past leave the
+// window: two hours of thirty days.
+const forecastSteps = 360
+
 // rollingCrossing is the first moment within one window ahead at which what is
 // still in the window plus what a constant rate adds exceeds the allowance.
-func rollingCrossing(h History, allowed, rate float64, now time.Time, window time.Duration) time.Time {
-	const steps = 720
-	left := func(ahead time.Duration) float64 { // of the allowance, after that long
-		old := float64(h.Sum(now.Add(ahead-window), now).Bad())
-		return allowed - old - rate*ahead.Seconds()
+// Within a step what leaves does so evenly.
+func rollingCrossing(steps []int64, allowed, rate float64, now time.Time, window time.Duration) time.Time {
+	left := allowed
+	for _, bad := range steps {
+		left -= float64(bad)
 	}
-	before := left(0)
-	for i := range steps {
-		a, b := window*time.Duration(i)/steps, window*time.Duration(i+1)/steps
-		after := left(b)
-		if after <= 0 {
-			// Within a step the allowance left falls almost evenly.
-			share := 1.0
-			if before > after {
-				share = max(0, min(1, before/(before-after)))
-			}
-			return now.Add(a + time.Duration(share*float64(b-a)))
+	step := window / time.Duration(len(steps))
+	for i, bad := range steps {
+		change := float64(bad) - rate*step.Seconds()
+		if left+change <= 0 {
+			share := max(0, min(1, -left/change))
+			return now.Add(time.Duration((float64(i) + share) * float64(step)))
 		}
-		before = after
+		left += change
 	}
 	return time.Time{}
 }

@@ -224,22 +224,39 @@ func (m *meter) span(i int) Span {
 	return Span{time.Unix(0, m.layout.tail(w, m.asOf)*m.layout.tiers[w.tier].width).UTC(), time.Unix(0, m.asOf).UTC()}
 }
 
-// sum adds up the slots that [from, to) touches, of the finest tier that
-// reaches back to from, or else of the coarsest.
-func (m *meter) sum(from, to int64) cell {
-	r := &m.layout.tiers[len(m.layout.tiers)-1]
-	for i := range m.layout.tiers {
-		if t := &m.layout.tiers[i]; m.holds(t, from) {
-			r = t
-			break
+// reaching is the finest tier that reaches back to a time, or else the coarsest.
+func (m *meter) reaching(from int64) *tier {
+	tiers := m.layout.tiers
+	for i := range tiers {
+		if m.holds(&tiers[i], from) {
+			return &tiers[i]
 		}
 	}
-	var s cell
+	return &tiers[len(tiers)-1]
+}
+
+// each visits the slots that [from, to) touches.
+func (m *meter) each(from, to int64, visit func(start int64, c cell)) {
+	r := m.reaching(from)
 	head := r.head(m.asOf)
 	for i := max(floorDiv(from, r.width), head-r.slots+1); i <= min(head, floorDiv(to-1, r.width)); i++ {
-		s = s.plus(m.cells.get(r.cell(i)))
+		visit(i*r.width, m.cells.get(r.cell(i)))
 	}
+}
+
+// sum adds up the slots that [from, to) touches.
+func (m *meter) sum(from, to int64) cell {
+	var s cell
+	m.each(from, to, func(_ int64, c cell) { s = s.plus(c) })
 	return s
+}
+
+// Steps is the bad units in each of n equal steps of [from, to), as finely as
+// the meter remembers.
+func (m *meter) Steps(from, to time.Time, n int) []int64 {
+	out := make([]int64, n)
+	m.each(from.UnixNano(), to.UnixNano(), func(start int64, c cell) { out[stepOf(start, from, to, n)] += c.bad })
+	return out
 }
 
 // recount sums the windows from the cells.

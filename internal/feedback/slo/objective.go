@@ -113,39 +113,3 @@ type Source struct {
 
 // BudgetRatio is the share of events or slices that may be bad: 1 − target.
 func (o *Objective) BudgetRatio() Decimal { return One - o.Target }
-
-// Part is one member of a composite, with the same window applied to all.
-type Part struct {
-	Weight   Decimal
-	Target   Decimal
-	Bad      int64
-	Total    int64
-	Excluded bool // no data: leaves the composite together with its weight
-}
-
-// Composed is the state of a composite over one window.
-type Composed struct {
-	SLI    float64 // weighted mean of the parts' good ratios
-	Target float64 // weighted mean of their targets
-	Burn   float64 // weighted error over weighted allowance
-}
-
-// Compose is the composite of parts, weighted by their weights whatever their
-// traffic. Parts without events leave it together with their weight; without
-// any other part the composite is not known (false).
-func Compose(parts []Part) (Composed, bool) {
-	var weights, errors, allowed float64
-	for _, p := range parts {
-		if p.Excluded || p.Total <= 0 || p.Weight <= 0 {
-			continue
-		}
-		w := p.Weight.Float64()
-		weights += w
-		errors += w * float64(p.Bad) / float64(p.Total)
-		allowed += w * (One - p.Target).Float64()
-	}
-	if weights == 0 || allowed == 0 {
-		return Composed{}, false
-	}
-	return Composed{SLI: 1 - errors/weights, Target: 1 - allowed/weights, Burn: errors / allowed}, true
-}

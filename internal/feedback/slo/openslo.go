@@ -33,6 +33,26 @@ type Definitions struct {
 	Findings            []problem.Finding // in order of file, line and column
 }
 
+// Find is the objective of a name or ID; an empty name finds the only one.
+func (d *Definitions) Find(name string) (*Objective, error) {
+	var names []string
+	for _, o := range d.Objectives {
+		if name != "" && (o.Name == name || o.ID() == name) || name == "" && len(d.Objectives) == 1 {
+			return o, nil
+		}
+		names = append(names, o.ID())
+	}
+	if len(names) == 0 {
+		return nil, problem.New(problem.NotFound, "slo.find", "there is no objective in these files").WithNext("write a document of kind SLO")
+	}
+	if name == "" {
+		return nil, problem.New(problem.Invalid, "slo.find", "there are %d objectives in these files", len(names)).
+			WithNext("name one of %s", clip(strings.Join(names, ", "), 300))
+	}
+	return nil, problem.New(problem.NotFound, "slo.find", "there is no objective %q in these files", clip(name, 60)).
+		WithNext("name one of %s", clip(strings.Join(names, ", "), 300))
+}
+
 // Definition is a named resource that objectives refer to.
 type Definition struct {
 	Name        string

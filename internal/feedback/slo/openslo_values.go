@@ -121,7 +121,7 @@ func (v value) window() (Window, bool) {
 		return Window{}, false
 	}
 	if length.unit == Minute && length.count < 60 {
-		d.warnf("minutes-for-months", "a window of %d minutes: m is minutes; write %dM for months", length.count, length.count)
+		d.warnf("minutes-for-months", "%s is a window of %s, because m is minutes; write %dM for months", d.n.Value, length.duration(), length.count)
 	}
 	switch isRolling := rolling.flag(calendar.isNull()); {
 	case isRolling && !calendar.isNull():

@@ -19,7 +19,7 @@ func (r *resolver) slothObjectives(doc *document) {
 	before := doc.d.errors()
 	service := doc.spec.need("the name of the service", "service").text()
 	labels := doc.spec.get("labels").flatten()
-	doc.spec.get("sloPlugins")
+	doc.spec.known = append(doc.spec.known, "sloPlugins", "slo_plugins")
 	list := doc.spec.get("slos")
 	items := list.items()
 	if len(items) == 0 {

@@ -125,6 +125,23 @@ func (s *Series) Sum(from, to time.Time) Counts {
 	return Counts{Good: s.good[j] - s.good[i], Total: s.total[j] - s.total[i], Known: j - i, Span: int(b - a)}
 }
 
+// Steps is the bad counts in each of n equal steps of [from, to).
+func (s *Series) Steps(from, to time.Time, n int) []int64 {
+	out := make([]int64, n)
+	a, b := s.span(from, to)
+	for i, j := s.search(a), s.search(b); i < j; i++ {
+		bad := s.total[i+1] - s.total[i] - s.good[i+1] + s.good[i]
+		out[stepOf(s.index[i]*s.width+s.phase, from, to, n)] += bad
+	}
+	return out
+}
+
+// stepOf is which of n equal steps of [from, to) contains t, or the nearest.
+func stepOf(t int64, from, to time.Time, n int) int {
+	width := max(int64(to.Sub(from))/int64(n), 1)
+	return int(max(0, min(floorDiv(t-from.UnixNano(), width), int64(n)-1)))
+}
+
 // Covered is the span of whole slots that Sum adds up for [from, to).
 func (s *Series) Covered(from, to time.Time) (time.Time, time.Time) {
 	a, b := s.span(from, to)
