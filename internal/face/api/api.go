@@ -82,8 +82,12 @@ type API struct {
 	executing map[string]bool // calls with an idempotency key under way
 }
 
-// New makes an API. It fails when two operations share a name or a route.
+// New makes an API. It fails without a log, in which calls are recorded, and
+// when two operations share a route.
 func New(o Options) (*API, error) {
+	if o.Log == nil {
+		return nil, problem.New(problem.Internal, "api.new", "there is no log to record calls in")
+	}
 	o.Limits = o.Limits.filled()
 	if o.Clock == nil {
 		o.Clock = clock.Wall()

@@ -369,7 +369,7 @@ func TestProblems(t *testing.T) {
 func TestNewRefusesTwoOperationsOnOneRoute(t *testing.T) {
 	f := &fixture{}
 	ops := f.operations()
-	if _, err := api.New(api.Options{Operations: append(ops, ops[0])}); err == nil || !strings.Contains(err.Error(), "share the route") {
+	if _, err := api.New(api.Options{Log: memory.New(memory.Options{}).Log(), Operations: append(ops, ops[0])}); err == nil || !strings.Contains(err.Error(), "share the route") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -142,7 +142,7 @@ func Main(ctx context.Context, root *cobra.Command, args []string, stdin io.Read
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() != nil {
-		err = interrupted
+		err = errInterrupted
 	}
 	report(stderr, err)
 	return ExitCode(err)

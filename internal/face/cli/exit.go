@@ -27,7 +27,7 @@ const (
 // ErrNotMet ends a command whose output answers no; the output has said so.
 var ErrNotMet = errors.New("not met")
 
-var interrupted = errors.New("interrupted")
+var errInterrupted = errors.New("interrupted")
 
 // usageError is a mistake in the command line.
 type usageError struct{ err *problem.Error }
@@ -49,7 +49,7 @@ func ExitCode(err error) int {
 	switch {
 	case err == nil:
 		return ExitOK
-	case errors.Is(err, interrupted):
+	case errors.Is(err, errInterrupted):
 		return ExitInterrupted
 	case errors.Is(err, ErrNotMet):
 		return ExitNotMet
@@ -66,7 +66,7 @@ func report(w io.Writer, err error) {
 	if err == nil || errors.Is(err, ErrNotMet) {
 		return
 	}
-	if errors.Is(err, interrupted) {
+	if errors.Is(err, errInterrupted) {
 		fmt.Fprintln(w, "interrupted")
 		return
 	}

@@ -13,7 +13,6 @@ import (
 
 var (
 	timeType     = reflect.TypeFor[time.Time]()
-	durationType = reflect.TypeFor[time.Duration]()
 	rawType      = reflect.TypeFor[json.RawMessage]()
 	textType     = reflect.TypeFor[encoding.TextMarshaler]()
 	stringerType = reflect.TypeFor[fmt.Stringer]()
