@@ -44,6 +44,13 @@ func run(out *tabwriter.Writer, objectives, ticks int) error {
 	if err := measureTicks(out, engine, start, ticks); err != nil {
 		return err
 	}
+	began, n := time.Now(), 0
+	for range engine.Snapshots() {
+		if n++; n == 1000 {
+			break
+		}
+	}
+	fmt.Fprintf(out, "one snapshot: burn rates, budget, forecast\t%.1f µs\n", time.Since(began).Seconds()*1e6/float64(n))
 	fmt.Fprintf(out, "memory per objective\t%.1f kB\n", memory/1000)
 	if err := measureRestart(out, min(objectives, 10_000)); err != nil {
 		return err

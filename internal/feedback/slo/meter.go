@@ -255,7 +255,11 @@ func (m *meter) sum(from, to int64) cell {
 // the meter remembers.
 func (m *meter) Steps(from, to time.Time, n int) []int64 {
 	out := make([]int64, n)
-	m.each(from.UnixNano(), to.UnixNano(), func(start int64, c cell) { out[stepOf(start, from, to, n)] += c.bad })
+	m.each(from.UnixNano(), to.UnixNano(), func(start int64, c cell) {
+		if c.bad != 0 {
+			out[stepOf(start, from, to, n)] += c.bad
+		}
+	})
 	return out
 }
 
@@ -275,6 +279,9 @@ func (m *meter) recount() {
 func (m *meter) Sum(from, to time.Time) Counts {
 	if !to.After(from) {
 		return Counts{}
+	}
+	if i, ok := m.layout.window(to.Sub(from)); ok && to.UnixNano() == m.asOf {
+		return m.counts(i)
 	}
 	s := m.sum(from.UnixNano(), to.UnixNano())
 	return Counts{Good: s.total - s.bad, Total: s.total, Known: int(s.known), Span: int(to.Sub(from) / time.Duration(m.layout.tiers[0].width))}
