@@ -19,19 +19,7 @@ const (
 func (r *resolver) sloObjectives(doc *document) {
 	before := doc.d.errors()
 	doc.metadata()
-	base := Objective{Method: Occurrences}
-	base.Description = doc.spec.get("description").text()
-	base.DisplayName = doc.meta.get("displayName").text()
-	base.Labels = doc.meta.get("labels").flatten()
-	service := doc.spec.need("the name of the service", "service")
-	base.Service = service.text()
-	if len(r.byKind[formatOpenSLO+"/Service"]) > 0 && base.Service != "" && !r.has("Service", base.Service) {
-		service.warnf("dangling-service", "no Service %q is defined in these files, though others are; %s", base.Service,
-			didYouMean(base.Service, keysOf(r.byKind[formatOpenSLO+"/Service"])))
-	}
-	r.annotations(doc, &base)
-	base.Method = doc.method()
-	base.Window = doc.timeWindow()
+	base := r.sloBase(doc)
 	inline := r.sloIndicator(doc.spec)
 	policies, defaults := r.sloPolicies(doc.spec, base.Method)
 	r.floor(doc, policies)
@@ -70,6 +58,22 @@ func (r *resolver) sloObjectives(doc *document) {
 		}
 		r.keep(&o, item, at)
 	}
+}
+
+// sloBase is what all objectives of an SLO share, but for the indicator.
+func (r *resolver) sloBase(doc *document) Objective {
+	base := Objective{Method: doc.method(), Window: doc.timeWindow()}
+	base.Description = doc.spec.get("description").text()
+	base.DisplayName = doc.meta.get("displayName").text()
+	base.Labels = doc.meta.get("labels").flatten()
+	service := doc.spec.need("the name of the service", "service")
+	base.Service = service.text()
+	if len(r.byKind[formatOpenSLO+"/Service"]) > 0 && base.Service != "" && !r.has("Service", base.Service) {
+		service.warnf("dangling-service", "no Service %q is defined in these files, though others are; %s", base.Service,
+			didYouMean(base.Service, keysOf(r.byKind[formatOpenSLO+"/Service"])))
+	}
+	r.annotations(doc, &base)
+	return base
 }
 
 // objectiveName is the SLO's name, with the objective's own when there are several.
