@@ -42,7 +42,7 @@ type Linked struct {
 // Link is one thing an incident is connected with.
 type Link struct {
 	Kind      string    `json:"kind,omitempty"` // rollback, alert, budget, promotion or resolution
-	Role      string    `json:"role,omitempty"` // trigger, suspect, fix or recovery
+	Role      string    `json:"role,omitempty"` // trigger, suspect, culprit, fix or recovery
 	Rollout   string    `json:"rollout,omitempty"`
 	Change    string    `json:"change,omitempty"`
 	Alert     string    `json:"alert,omitempty"`
@@ -65,6 +65,7 @@ const (
 const (
 	RoleTrigger  = "trigger"  // it hurts
 	RoleSuspect  = "suspect"  // it came shortly before, which proves nothing
+	RoleCulprit  = "culprit"  // a person named it as the cause
 	RoleFix      = "fix"      // it came after, and may help
 	RoleRecovery = "recovery" // it says that something is well again
 )

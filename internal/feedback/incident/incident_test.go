@@ -435,7 +435,12 @@ func TestTimelineAndPermissions(t *testing.T) {
 func TestRepeatedCall(t *testing.T) {
 	r := newRoom(t)
 	ctx := operation.WithCall(t.Context(), "call-1")
-	declare := r.Operations()[2]
+	var declare operation.Operation
+	for _, o := range r.Operations() {
+		if o.Name() == "incident.declare" {
+			declare = o
+		}
+	}
 	for range 2 {
 		in := declare.NewInput()
 		if err := json.Unmarshal([]byte(`{"service":"checkout","environment":"prod","title":"double charges","severity":1}`), in); err != nil {

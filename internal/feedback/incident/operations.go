@@ -55,6 +55,13 @@ type NoteInput struct {
 	Text     string `json:"text" arg:"2" doc:"the note"`
 }
 
+// BlameInput names a cause.
+type BlameInput struct {
+	Incident string `json:"incident" arg:"1" doc:"name of the incident"`
+	Rollout  string `json:"rollout" required:"true" doc:"rollout that caused it"`
+	Reason   string `json:"reason" required:"true" doc:"how you know"`
+}
+
 // ResolveInput ends an incident.
 type ResolveInput struct {
 	Incident string `json:"incident" arg:"1" doc:"name of the incident"`
@@ -107,6 +114,13 @@ func (n *Incidents) Operations() []operation.Operation {
 			Handle: func(ctx context.Context, caller operation.Caller, in NoteInput) (Incident, error) {
 				return n.say(ctx, caller, in.Incident, EventNoted, in.Text)
 			},
+		}),
+		operation.Define(operation.Spec[BlameInput, Incident]{
+			Noun: "incident", Verb: "blame", Summary: "Name the rollout that caused it: its deployment then counts as failed",
+			Help: "That a rollout came before an incident proves nothing, so no number blames it until somebody does.",
+			Role: operation.Developer, Write: true,
+			Scope:  func(ctx context.Context, in BlameInput) (operation.Scope, error) { return n.scope(ctx, in.Incident) },
+			Handle: n.blame,
 		}),
 		operation.Define(operation.Spec[ResolveInput, Incident]{
 			Noun: "incident", Verb: "resolve", Summary: "End an incident", Role: operation.Developer, Write: true,
@@ -211,6 +225,31 @@ func (n *Incidents) resolve(ctx context.Context, caller operation.Caller, in Res
 		}
 	}
 	return n.say(ctx, caller, in.Incident, EventResolved, in.Reason)
+}
+
+func (n *Incidents) blame(ctx context.Context, caller operation.Caller, in BlameInput) (Incident, error) {
+	i, version, err := n.current(ctx, in.Incident)
+	if err != nil {
+		return i, err
+	}
+	started, err := n.Log.Read(ctx, event.Query{Subject: "rollout/" + in.Rollout, Types: []string{rolloutStarted}, Limit: 1})
+	if err != nil {
+		return i, err
+	}
+	var f foreign
+	if len(started) > 0 {
+		if f, err = event.Decode[foreign](started[0]); err != nil {
+			return i, err
+		}
+	}
+	if f.Service != i.Service || f.Environment != i.Environment {
+		return i, problem.New(problem.NotFound, "incident.blame", "there is no rollout %q of %s to %s", in.Rollout, i.Service, i.Environment).
+			WithNext("flyball rollout list --service %s shows them", i.Service)
+	}
+	return n.record(ctx, caller, version, i.Place.Incident, stream(i.Service, i.Environment), EventLinked, Linked{
+		Place: i.Place, Severity: i.Severity,
+		Link: Link{Kind: KindPromotion, Role: RoleCulprit, Rollout: in.Rollout, Change: f.Change, At: started[0].Time, Text: in.Reason},
+	})
 }
 
 func (n *Incidents) declare(ctx context.Context, caller operation.Caller, in DeclareInput) (Incident, error) {
