@@ -228,7 +228,7 @@ func (p *Policies) check(ctx context.Context, _ operation.Caller, in CheckInput)
 	now := p.Clock.Now()
 	args := Args{Service: in.Service, Environment: in.Environment, Change: Change{Marked: in.Marked, Kind: "deploy"}}
 	reader := operation.Reader(ctx, p.Reader)
-	measured, err := p.Budgets(ctx, control.Request{Name: "budget", Source: "budget", Args: args}, now)
+	measured, err := p.Budgets(ctx, args.measure(control.Request{Name: "budget", Source: "budget"}), now)
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -41,6 +41,9 @@ func newHouse(t *testing.T) *house {
 }
 
 func (h *house) budgets(_ context.Context, r control.Request, now time.Time) (control.Reading, error) {
+	if args, ok := r.Args.(map[string]string); !ok || args["service"] != "checkout" || args["environment"] != "prod" {
+		h.t.Errorf("budgets were asked for with %v", r.Args)
+	}
 	data, err := json.Marshal(map[string]any{"objectives": []map[string]any{
 		{"key": "checkout.prod.availability", "name": "availability", "target": "99.9%", "remaining": h.remaining, "burn_1h": 1.5},
 	}})

@@ -29,16 +29,22 @@ type Assessment struct {
 	Now        time.Time       `json:"now"`
 }
 
+// measure is the request for the measured budgets.
+func (a Args) measure(r control.Request) control.Request {
+	r.Args = map[string]string{"service": a.Service, "environment": a.Environment}
+	return r
+}
+
 // Source answers the reading "budget" with the policy's outcome in it. budgets
-// is the source of the measured budgets: it is asked with Args and answers
-// {"objectives": [Budget, …]}.
+// is the source of the measured budgets: it is asked for "service" and
+// "environment", in a map of strings, and answers {"objectives": [Budget, …]}.
 func Source(reader projection.Reader, budgets control.Source) control.Source {
 	return func(ctx context.Context, r control.Request, now time.Time) (control.Reading, error) {
 		var args Args
 		if err := recode(r.Args, &args); err != nil {
 			return control.Reading{}, problem.New(problem.Internal, "policy.read", "arguments of the reading %s: %w", r.Name, err)
 		}
-		reading, err := budgets(ctx, r, now)
+		reading, err := budgets(ctx, args.measure(r), now)
 		if err != nil {
 			return control.Reading{}, err
 		}
