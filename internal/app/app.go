@@ -46,6 +46,7 @@ type Ports struct {
 type Config struct {
 	State     string // directory of what is kept, absolute
 	Resources string // directory of resources in a service's repository; default flyball
+	Web       string // address of the pages, for links in messages
 	Holder    string // who this server is, among those that share a store
 	Clock     clock.Clock
 	Logger    *slog.Logger

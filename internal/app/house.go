@@ -7,6 +7,8 @@ import (
 
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/catalog/access"
+	"github.com/flyball-dev/flyball/internal/face/api"
+	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/flow/artifact"
@@ -18,6 +20,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
+	"github.com/flyball-dev/flyball/internal/learning/dora"
 	"github.com/flyball-dev/flyball/internal/learning/why"
 )
 
@@ -36,7 +39,8 @@ func Projections() []*projection.Projection {
 		[]*projection.Projection{action.Projection(), catalog.Projection(), access.Projection()},
 		change.Projections(), []*projection.Projection{pipeline.Projection(), artifact.Projection()},
 		release.Projections(), []*projection.Projection{rollout.Projection()},
-		[]*projection.Projection{slo.Projection()}, policy.Projections(),
+		[]*projection.Projection{slo.Projection()}, policy.Projections(), incident.Projections(),
+		dora.Projections(),
 	)
 }
 
@@ -47,6 +51,7 @@ func Replayers() map[string]control.Replayer {
 		"release":   release.Controller(),
 		"rollout":   rollout.Controller(),
 		"objective": slo.Controller(),
+		"incident":  incident.Controller(),
 	}
 }
 
@@ -73,12 +78,16 @@ func (a *App) assemble() {
 	}
 	a.env.Sources["steps"] = workshop.Source
 	runs := &pipeline.Desk{Log: a.log, Reader: reader, Sync: a.sync, Steps: a.ports.Steps, Secret: stepSecret}
+	policies := &policy.Policies{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Budgets: a.watcher.Budgets}
+	incidents := &incident.Incidents{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync}
+	insight := &dora.Insight{Reader: reader, Clock: a.cfg.Clock}
+	operate := &operate{app: a}
 	explain := &why.Desk{Log: a.log, Replayers: Replayers(), Gates: map[string]why.Gate{release.ActionStart: release.Gate}}
 
 	types := slices.Concat(
 		workshop.Types(),
 		rollout.Types(a.ports.Runtime, a.ports.Router, a.unpack),
-		[]control.Type{release.StartType(starter.Run)},
+		[]control.Type{release.StartType(starter.Run), incident.PageType(a.ports.Notifier, a.cfg.Web), a.restartAction()},
 	)
 	a.executor = control.NewExecutor(reader, types...)
 	a.controls = control.NewRunner(a.env, a.cfg.Clock, a.cfg.Logger,
@@ -87,11 +96,13 @@ func (a *App) assemble() {
 		control.Bind(release.Controller()),
 		control.Bind(rollout.Controller()),
 		control.Bind(slo.Controller()),
+		control.Bind(incident.Controller()),
 	)
 	a.Operations = slices.Concat(
 		a.parts.applier.Operations(), a.parts.access.Operations(),
 		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(),
-		explain.Operations(),
+		a.watcher.Operations(), policies.Operations(), incidents.Operations(),
+		api.EventOperations(a.ports.Store), insight.Operations(), explain.Operations(), operate.Operations(),
 	)
 }
 

@@ -200,11 +200,8 @@ type estimate struct {
 }
 
 // cleanFor is about how many clean canary requests bring the upper bound of
-// the excess down to u at the default confidence: 5.3/u (docs/judge.md).
-const cleanFor = 5.3
-
-// unwatched is how long the last step's exposure counts; see docs/rollout.md.
-const unwatched = time.Hour
+// the excess down to u at the default confidence (docs/judge.md).
+const cleanFor = 6.15
 
 // estimates says, for each service and environment, how long a healthy change
 // takes to reach everybody at the traffic declared, with a full budget.
@@ -234,7 +231,9 @@ func estimateOf(s catalog.Service, environment string, r catalog.Rollout) estima
 		target = a.Ratio()
 	}
 	// u·R·T ≤ φ·B with B = (1 − target)·R·period: the rate cancels out.
-	needed := r.BudgetShare.Ratio() * (1 - target) * s.Objectives.Window.Seconds() / math.Max(unwatched.Seconds(), r.StepDuration.Seconds())
+	// T is that of the last step, 1/720 of the period; see docs/rollout.md.
+	period := s.Objectives.Window.Seconds()
+	needed := r.BudgetShare.Ratio() * (1 - target) * period / math.Max(period/720, r.StepDuration.Seconds())
 	clean := cleanFor / math.Min(1, needed)
 	total := 0.0
 	for _, step := range r.Steps {

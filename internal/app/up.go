@@ -97,7 +97,7 @@ func RunUp(ctx context.Context, o UpOptions) error {
 		return err
 	}
 	a, err := New(Config{
-		State: state, Resources: o.Resources, Holder: hostname + ":" + state, Clock: o.Clock, Logger: o.Logger,
+		State: state, Resources: o.Resources, Web: "http://" + listener.Addr().String(), Holder: hostname + ":" + state, Clock: o.Clock, Logger: o.Logger,
 		Claim: func(ctx context.Context, e int64) error { epoch.Store(e); return client.Claim(ctx) },
 	}, Ports{
 		Store: st, Runtime: local.NewWorkloads(client), Router: router, Measures: local.NewSource(client),

@@ -8,11 +8,13 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/control"
 )
 
-// After the last step there is no arm left to compare with, so what the new
-// revision may still do lasts until the objective's own alert has noticed and
-// a person or a rollback has reacted. The fast-burn alert of the SRE Workbook
-// looks at one hour: whatever it can see at all, it sees within that time.
-const unwatched = time.Hour
+// unwatched is how long the last step's exposure counts. After it there is no
+// arm left to compare with, so what the new revision may still do lasts until
+// the objective's own alert has noticed. The fast-burn alert of the SRE Workbook
+// fires when 2 % of the budget burns at 14.4 times the even rate, and looks at
+// the time that takes: period/720, one hour of thirty days. Whatever it can see
+// at all, it sees within that time.
+func (p Plan) unwatched() time.Duration { return seconds(p.PeriodSeconds / 720) }
 
 // fixFloor is the share of a full budget by which a fix is judged that passes
 // a freeze, the real budget being spent.
@@ -43,7 +45,7 @@ func (r Rollout) input(v control.View[Rollout], now time.Time) judge.Input {
 		Next: judge.Step{Weight: ratio(ceiling), Current: ratio(r.Weight), Rate: r.rate(), Time: seconds(r.Plan.StepSeconds)},
 	}
 	if ceiling == whole {
-		in.Next.Time = max(in.Next.Time, unwatched)
+		in.Next.Time = max(in.Next.Time, r.Plan.unwatched())
 	}
 	if r.Step > 0 {
 		in.Earliest = r.SteppedAt.Add(seconds(r.Plan.StepSeconds))

@@ -71,7 +71,10 @@ func (x *Executor) Name() string { return "action" }
 // Wakes names the actions an event concerns.
 func (x *Executor) Wakes(e event.Event) []string {
 	var keys []string
-	if event.Matches([]string{"action."}, e.Type) {
+	// What the executor records itself wakes nothing: a failed attempt waits for
+	// its back-off, a gate that said no for its recheck.
+	switch e.Type {
+	case action.EventProposed, action.EventApproved, action.EventRejected:
 		if ref, err := event.Decode[action.Ref](e); err == nil && ref.ID != "" {
 			keys = append(keys, ref.ID)
 		}
