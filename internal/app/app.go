@@ -32,6 +32,7 @@ import (
 // Ports are the adapters an App runs on.
 type Ports struct {
 	Store    store.Store
+	Reader   projection.Reader // of the folded states; nil: the store's own
 	Runtime  workload.Runtime
 	Router   traffic.Router
 	Measures measure.Source
@@ -71,6 +72,11 @@ type App struct {
 	parts       parts
 	epoch       atomic.Int64
 	Operations  []operation.Operation
+
+	// Of an App that is driven by Tick.
+	stepped  bool
+	declared int64                // position up to which declarations were followed
+	due      map[string]time.Time // next time of each chore
 }
 
 // The lease under which one server decides.
@@ -86,8 +92,12 @@ func New(cfg Config, ports Ports) (*App, error) {
 	}
 	a := &App{cfg: cfg, ports: ports, log: ports.Store.Log()}
 	a.projections = projection.NewRunner(a.log, ports.Store.States(), Projections()...)
+	reader := ports.Reader
+	if reader == nil {
+		reader = ports.Store.States()
+	}
 	a.env = &control.Env{
-		Log: a.log, Reader: ports.Store.States(), Sync: a.sync,
+		Log: a.log, Reader: reader, Sync: a.sync,
 		Lease: func() event.Lease { return event.Lease{Name: leaseName, Epoch: a.epoch.Load()} },
 		Now:   cfg.Clock.Now,
 	}
@@ -104,6 +114,9 @@ func New(cfg Config, ports Ports) (*App, error) {
 
 // sync waits until what is read includes the end of the log.
 func (a *App) sync(ctx context.Context) error {
+	if a.stepped {
+		return a.projections.CatchUp(ctx)
+	}
 	head, err := a.log.Head(ctx)
 	if err != nil {
 		return err
@@ -151,11 +164,10 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	part("lease", a.renew)
-	part("signals", a.every(time.Second, a.collect))
 	part("objectives", a.followDeclarations)
-	part("canary leases", a.every(4*time.Second, a.refresh))
-	part("branches", a.every(2*time.Second, a.poll))
-	part("pruning", a.every(time.Hour, a.prune))
+	for _, c := range a.chores() {
+		part(c.name, a.every(c.interval, c.run))
+	}
 	part("controllers", a.controls.Run)
 	if ready != nil {
 		ready()
@@ -170,15 +182,8 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 // acquire waits for the lease: a server that was killed holds it for a while.
 func (a *App) acquire(ctx context.Context) error {
 	for {
-		epoch, err := a.ports.Store.Leases().Acquire(ctx, leaseName, a.cfg.Holder, leaseTTL)
-		if err == nil {
-			a.epoch.Store(epoch)
-			if a.cfg.Claim != nil {
-				return a.cfg.Claim(ctx, epoch)
-			}
-			return nil
-		}
-		if problem.KindOf(err) != problem.Conflict {
+		err := a.lead(ctx)
+		if problem.KindOf(err) != problem.Conflict || a.epoch.Load() > 0 {
 			return err
 		}
 		a.cfg.Logger.Info("waiting for the server lease", "reason", err)
@@ -188,20 +193,40 @@ func (a *App) acquire(ctx context.Context) error {
 	}
 }
 
+// lead takes the lease and claims what is written under it.
+func (a *App) lead(ctx context.Context) error {
+	epoch, err := a.ports.Store.Leases().Acquire(ctx, leaseName, a.cfg.Holder, leaseTTL)
+	if err != nil {
+		return err
+	}
+	a.epoch.Store(epoch)
+	if a.cfg.Claim != nil {
+		return a.cfg.Claim(ctx, epoch)
+	}
+	return nil
+}
+
 func (a *App) renew(ctx context.Context) error {
 	for {
 		if err := clock.Sleep(ctx, a.cfg.Clock, leaseTTL/4); err != nil {
 			return err
 		}
-		err := a.ports.Store.Leases().Renew(ctx, leaseName, a.cfg.Holder, a.epoch.Load(), leaseTTL)
-		switch problem.KindOf(err) {
-		case "":
-		case problem.Conflict:
-			return fmt.Errorf("another server has taken over: %w", err)
-		default:
-			a.cfg.Logger.Warn("the server lease could not be renewed, trying again", "error", err)
+		if err := a.keepLease(ctx); err != nil {
+			return err
 		}
 	}
+}
+
+func (a *App) keepLease(ctx context.Context) error {
+	err := a.ports.Store.Leases().Renew(ctx, leaseName, a.cfg.Holder, a.epoch.Load(), leaseTTL)
+	switch problem.KindOf(err) {
+	case "":
+	case problem.Conflict:
+		return fmt.Errorf("another server has taken over: %w", err)
+	default:
+		a.cfg.Logger.Warn("the server lease could not be renewed, trying again", "error", err)
+	}
+	return nil
 }
 
 func (a *App) release() {

@@ -163,25 +163,35 @@ func (a *App) followDeclarations(ctx context.Context) error {
 		if err := a.log.Wait(ctx, position); err != nil {
 			return err
 		}
-		events, err := a.log.Read(ctx, event.Query{After: position, Limit: 1000})
-		if err != nil {
+		if position, err = a.redeclare(ctx, position); err != nil {
 			return err
 		}
-		declared := false
+	}
+}
+
+// redeclare follows what was declared after a position, up to the one returned.
+func (a *App) redeclare(ctx context.Context, position int64) (int64, error) {
+	declared := false
+	for {
+		events, err := a.log.Read(ctx, event.Query{After: position, Limit: 1000})
+		if err != nil {
+			return position, err
+		}
 		for _, e := range events {
 			declared = declared || event.Matches([]string{resource.EventApplied, resource.EventDeleted}, e.Type)
 			position = e.Position
 		}
-		if !declared {
-			continue
-		}
-		if err := a.projections.Sync(ctx, position); err != nil {
-			return err
-		}
-		if err := a.watcher.Declare(ctx, a.cfg.Clock.Now()); err != nil {
-			return err
+		if len(events) == 0 {
+			break
 		}
 	}
+	if !declared {
+		return position, nil
+	}
+	if err := a.sync(ctx); err != nil {
+		return position, err
+	}
+	return position, a.watcher.Declare(ctx, a.cfg.Clock.Now())
 }
 
 // refresh renews the lease of every canary that is moving: while this server

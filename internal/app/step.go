@@ -1,0 +1,88 @@
+package app
+
+import (
+	"context"
+	"time"
+)
+
+// A chore is what an App does again and again, whether or not anything
+// happened.
+type chore struct {
+	name     string
+	interval time.Duration
+	run      func(ctx context.Context) error
+}
+
+func (a *App) chores() []chore {
+	return []chore{
+		{"signals", time.Second, a.collect},
+		{"canary leases", 4 * time.Second, a.refresh},
+		{"branches", 2 * time.Second, a.poll},
+		{"pruning", time.Hour, a.prune},
+	}
+}
+
+// Start gets the App ready to be driven by Tick, in place of Run: it takes the
+// server's lease, folds, and looks at everything that is active. It does not
+// wait: a lease that somebody else holds is a conflict.
+//
+// A simulation drives an App by Start and Tick alone, in its own goroutine and
+// on its own clock, so that the same seed gives the same history.
+func (a *App) Start(ctx context.Context) error {
+	a.stepped = true
+	if err := a.lead(ctx); err != nil {
+		return err
+	}
+	if err := a.sync(ctx); err != nil {
+		return err
+	}
+	if err := a.watcher.Declare(ctx, a.cfg.Clock.Now()); err != nil {
+		return err
+	}
+	head, err := a.log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	a.declared = head.Position
+	a.due = map[string]time.Time{"lease": a.cfg.Clock.Now().Add(leaseTTL / 4)}
+	return a.controls.Start(ctx)
+}
+
+// Tick does everything that is due now, and returns when nothing is. Its error
+// is that of Run: the server cannot go on. What can be tried again is logged.
+func (a *App) Tick(ctx context.Context) error {
+	for _, c := range a.chores() {
+		if !a.isDue(c.name, c.interval) {
+			continue
+		}
+		if err := c.run(ctx); err != nil && ctx.Err() == nil {
+			a.cfg.Logger.Warn("trying again", "part", c.name, "error", err)
+		}
+	}
+	var err error
+	if a.declared, err = a.redeclare(ctx, a.declared); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		if err := a.controls.Poll(ctx); err != nil {
+			return err
+		}
+		if did, _ := a.controls.Step(ctx); !did {
+			break
+		}
+	}
+	if ctx.Err() == nil && a.isDue("lease", leaseTTL/4) {
+		return a.keepLease(ctx)
+	}
+	return ctx.Err()
+}
+
+// isDue reports whether a chore is to be done now, and notes when it is next.
+func (a *App) isDue(name string, interval time.Duration) bool {
+	now := a.cfg.Clock.Now()
+	if now.Before(a.due[name]) {
+		return false
+	}
+	a.due[name] = now.Add(interval)
+	return true
+}
