@@ -54,11 +54,12 @@ func Declarations() []operation.Operation {
 // Main runs the command line and returns the exit code.
 func Main(args []string) int {
 	ops := Declarations()
-	root := cli.New(ops,
+	root := cli.New(ops, append(localCommands(),
 		upCommand(), initCommand(), validateCommand(), pushCommand(ops),
 		directoryCommand(ops, "diff", "Show what applying a directory of resources would change"),
 		directoryCommand(ops, "apply", "Apply a directory of resources, whole or not at all"),
-	)
+		cli.Shortcut("restart", byName(ops, "service.restart")),
+	)...)
 	root.Version = Version()
 	return cli.Main(context.Background(), root, args, os.Stdin, os.Stdout, os.Stderr)
 }

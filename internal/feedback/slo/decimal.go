@@ -201,6 +201,26 @@ func (a Amount) String() string {
 // MarshalJSON writes a as a JSON number.
 func (a Amount) MarshalJSON() ([]byte, error) { return []byte(a.String()), nil }
 
+// UnmarshalJSON reads what MarshalJSON writes.
+func (a *Amount) UnmarshalJSON(b []byte) error {
+	text := string(b)
+	negative := strings.HasPrefix(text, "-")
+	whole, fraction, _ := strings.Cut(strings.TrimPrefix(text, "-"), ".")
+	n, err := strconv.ParseInt(whole, 10, 64)
+	if err != nil || len(fraction) > 9 {
+		return fmt.Errorf("%.40q is not an amount", text)
+	}
+	nano, err := strconv.ParseInt((fraction + "000000000")[:9], 10, 64)
+	if err != nil || nano < 0 {
+		return fmt.Errorf("%.40q is not an amount", text)
+	}
+	*a = Amount{whole: n, nano: nano}
+	if negative {
+		*a = Amount{}.Sub(*a)
+	}
+	return nil
+}
+
 // scaleCount is n × span ÷ per, rounded to the nearest whole, saturating.
 func scaleCount(n int64, span, per time.Duration) int64 {
 	if n <= 0 || span <= 0 || per <= 0 {

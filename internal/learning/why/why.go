@@ -87,7 +87,7 @@ func (d *Desk) Explain(ctx context.Context, in Input) (Answer, error) {
 			if err != nil {
 				return out, err
 			}
-			if in.All || decision.Verdict != "hold" || decision.Rule == "deadline" || decision.Rule == "lease" {
+			if in.All || worth(decision) {
 				out.Decisions = append(out.Decisions, decision)
 			}
 			last = e.ID
@@ -102,12 +102,37 @@ func (d *Desk) Explain(ctx context.Context, in Input) (Answer, error) {
 		return out, problem.New(problem.NotFound, "why.show", "nothing was decided about %q", in.Subject).
 			WithNext("subjects are such as rollout/NAME, release/NAME, objective/SERVICE.ENVIRONMENT.NAME; flyball rollout list shows rollouts")
 	}
-	if n := len(out.Decisions); n > 0 {
-		last = out.Decisions[n-1].Event
+	if d := out.headline(); d != nil {
+		last = d.Event
 	}
 	var err error
 	out.Chain, err = d.chain(ctx, last)
 	return out, err
+}
+
+// worth reports whether a decision changed something: it did not merely hold,
+// and was not the gate of an action that nothing gates.
+func worth(d Decision) bool {
+	if d.Rule == "gate" {
+		return len(d.Clauses) > 0
+	}
+	return d.Verdict != "hold" || d.Rule == "deadline" || d.Rule == "lease"
+}
+
+// headline is the decision people ask about: the last that is more than
+// housekeeping.
+func (a Answer) headline() *Decision {
+	for i := len(a.Decisions) - 1; i >= 0; i-- {
+		switch a.Decisions[i].Verdict {
+		case "start", "finished":
+			continue
+		}
+		return &a.Decisions[i]
+	}
+	if n := len(a.Decisions); n > 0 {
+		return &a.Decisions[n-1]
+	}
+	return nil
 }
 
 func (d *Desk) recompute(e event.Event) (Decision, error) {
@@ -207,40 +232,55 @@ func describe(e event.Event) string {
 // Tell is the answer in the form of a person's question.
 func (a Answer) Tell() string {
 	var b strings.Builder
-	same := true
-	for i, d := range a.Decisions {
-		if i == len(a.Decisions)-1 {
-			fmt.Fprintf(&b, "%s at %s: %s\n", title(d.Verdict), d.At.Local().Format("15:04:05"), d.Reason)
-			for _, c := range d.Clauses {
-				fmt.Fprintf(&b, "  %-5s %-13s %s\n", c.Verdict, c.Name, c.Detail)
-				if c.Unblock != "" {
-					fmt.Fprintf(&b, "  %-5s %-13s %s\n", "", "", c.Unblock)
-				}
+	head := a.headline()
+	if head != nil {
+		fmt.Fprintf(&b, "%s  %s\n", clock(head.At), sentence(*head))
+		for _, c := range head.Clauses {
+			fmt.Fprintf(&b, "  %-5s %-13s %s\n", c.Verdict, c.Name, c.Detail)
+			if c.Unblock != "" {
+				fmt.Fprintf(&b, "  %-5s %-13s %s\n", "", "", c.Unblock)
 			}
 		}
-		same = same && d.Same
 	}
-	if n := len(a.Decisions); n > 1 {
-		b.WriteString("before\n")
-		for _, d := range a.Decisions[max(0, n-9) : n-1] {
-			fmt.Fprintf(&b, "  %s  %-9s %s\n", d.At.Local().Format("15:04:05"), d.Verdict, d.Reason)
+	same := true
+	b.WriteString("decisions\n")
+	for i := range a.Decisions {
+		d := &a.Decisions[i]
+		same = same && d.Same
+		if len(a.Decisions)-i <= 12 {
+			fmt.Fprintf(&b, "  %s  %s\n", clock(d.At), sentence(*d))
 		}
 	}
 	b.WriteString("chain\n")
-	for _, l := range a.Chain {
-		fmt.Fprintf(&b, "  %s  %-20s %s  %s\n", l.At.Local().Format("15:04:05"), l.Type, l.Subject, l.Text)
+	for i, l := range a.Chain {
+		// Decisions and actions are the joints; the facts between them tell the story.
+		if i > 0 && (l.Type == control.EventDecided || strings.HasPrefix(l.Type, "action.")) {
+			continue
+		}
+		fmt.Fprintf(&b, "  %s  %-18s %s  %s\n", clock(l.At), l.Type, l.Subject, l.Text)
 	}
-	replay := "recomputed from the stored inputs: the same verdicts"
+	verdict := "the same verdicts"
 	if !same {
-		replay = "recomputed from the stored inputs: NOT the same; see -o json"
+		verdict = "NOT the same verdicts; see -o json"
 	}
-	fmt.Fprintf(&b, "replay  %d decisions %s", len(a.Decisions), replay)
+	fmt.Fprintf(&b, "replay  %d decisions recomputed from the stored inputs: %s", len(a.Decisions), verdict)
 	return b.String()
+}
+
+func clock(t time.Time) string { return t.Local().Format("15:04:05") }
+
+// sentence is a verdict with its reason, which may begin with the verdict.
+func sentence(d Decision) string {
+	t := title(d.Verdict)
+	if strings.HasPrefix(d.Reason, strings.Fields(t)[0]) {
+		return d.Reason
+	}
+	return t + ": " + d.Reason
 }
 
 // title begins the sentence about a verdict.
 func title(verdict string) string {
-	for v, words := range map[string]string{"back": "Went back", "on": "Went on", "hold": "Held", "blocked": "Blocked", "allowed": "Allowed", "awaiting approval": "Awaits approval"} {
+	for v, words := range map[string]string{"back": "Went back", "on": "Going on", "hold": "Held", "blocked": "Blocked", "allowed": "Allowed", "awaiting approval": "Awaits approval"} {
 		if v == verdict {
 			return words
 		}
