@@ -262,7 +262,7 @@ func (s *Store) Leases() store.Leases { return leases{s} }
 // Blobs keeps signals.
 func (s *Store) Blobs() store.Blobs { return blobs{s} }
 
-// Verify checks the whole chain.
+// Verify checks the whole chain, and that no stream has a gap.
 func (s *Store) Verify(ctx context.Context, progress func(done, total int64)) (store.Report, error) {
 	var head event.Head
 	err := s.reading(ctx, "store.verify", func(c *conn) (err error) {
@@ -272,7 +272,18 @@ func (s *Store) Verify(ctx context.Context, progress func(done, total int64)) (s
 	if err != nil {
 		return store.Report{}, err
 	}
-	return store.VerifyLog(ctx, s.Log(), head, progress)
+	report, err := store.VerifyLog(ctx, s.Log(), head, progress)
+	if err != nil {
+		return report, err
+	}
+	return report, s.reading(ctx, "store.verify", func(c *conn) error {
+		row, err := c.first("SELECT stream, count(*), max(version) FROM event GROUP BY stream HAVING count(*) <> max(version) LIMIT 1")
+		if err != nil || row == nil {
+			return err
+		}
+		return problem.New(problem.Internal, "store.verify", "stream %s has %d events, its last version is %d", row[0], row[1], row[2]).
+			WithNext("report this as a fault of Flyball; the chain itself is intact")
+	})
 }
 
 // Close waits for what is running, refuses what waits, and closes the file.

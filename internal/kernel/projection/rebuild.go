@@ -38,15 +38,20 @@ func (r *Runner) settle(ctx context.Context) error {
 
 // stale reports whether states of p may hold the payload whose erasure e
 // records: it was folded before this runner began, or was still there when the
-// runner read it.
+// runner read it. A record that was erased itself may have named any event.
 func (r *Runner) stale(p *Projection, e event.Event) bool {
 	erased, err := event.Decode[event.Erasure](e)
-	if err == nil && !event.Matches(p.Types, erased.Type) {
+	known := err == nil && !e.Erased
+	if known && !event.Matches(p.Types, erased.Type) {
 		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return err != nil || erased.Position <= r.started[p.Name] || e.Position > r.head
+	if e.Position > r.head {
+		return true
+	}
+	started := r.started[p.Name]
+	return started > 0 && (!known || erased.Position <= started)
 }
 
 // refold folds a projection from scratch, beside the states that are being

@@ -346,6 +346,27 @@ func testTwoRunners(t *testing.T, b *bench) {
 	if err != nil || !ok || all.Count != 80 || all.Sum != 80 {
 		t.Fatalf("folded %+v, %v, %v; want 80 events", all, ok, err)
 	}
+	many := make([]event.Draft, 1500)
+	for i := range many {
+		many[i] = draft("note.taken", 1)
+	}
+	b.append("s", event.AnyVersion, many...)
+	b.append("s", event.AnyVersion, many...)
+	for w := range 4 {
+		s := b.store
+		if w%2 == 1 {
+			s = two
+		}
+		wg.Go(func() {
+			if err := projection.NewRunner(s.Log(), s.States(), tallies("tally")).CatchUp(b.ctx); err != nil {
+				t.Errorf("catch up: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if all, _, err := projection.Get[tally](b.ctx, b.store.States(), "tally", "all"); err != nil || all.Count != 3080 {
+		t.Fatalf("folded %+v, %v; want 3080 events", all, err)
+	}
 	// A fold that fails stops; it skips nothing.
 	d := draft("note.taken", 1)
 	d.Data = note{Text: "poison"}
@@ -354,10 +375,10 @@ func testTwoRunners(t *testing.T, b *bench) {
 	runner := projection.NewRunner(b.log, b.store.States(), tallies("tally"))
 	err = runner.CatchUp(b.ctx)
 	wantKind(t, err, problem.Internal)
-	if !strings.Contains(err.Error(), "stopped at position 81") {
+	if !strings.Contains(err.Error(), "stopped at position 3081") {
 		t.Fatalf("message %q", err)
 	}
-	if c := b.cursor("tally", 1); c != 80 {
+	if c := b.cursor("tally", 1); c != 3080 {
 		t.Fatalf("the cursor moved to %d past an event that cannot be folded", c)
 	}
 }
