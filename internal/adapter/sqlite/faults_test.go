@@ -224,6 +224,9 @@ func TestCorrupted(t *testing.T) {
 			s, err := Open(ctx, path, Options{})
 			if err == nil {
 				defer s.Close()
+				if !test.opens {
+					t.Fatal("it opens")
+				}
 				_, err = s.Verify(ctx, nil)
 			} else if test.opens {
 				t.Fatalf("it does not open: %v", err)

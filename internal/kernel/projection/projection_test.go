@@ -140,6 +140,42 @@ func TestFailureIsForgottenByANewRun(t *testing.T) {
 	}
 }
 
+// outrun is a store in which another server saves something first, once.
+type outrun struct {
+	projection.Store
+	other func()
+}
+
+func (o *outrun) Save(ctx context.Context, name string, m projection.Move, rows []projection.Row) error {
+	if other := o.other; other != nil {
+		o.other = nil
+		other()
+	}
+	return o.Store.Save(ctx, name, m, rows)
+}
+
+// TestOutrun: another server has folded a part of what this one reads.
+func TestOutrun(t *testing.T) {
+	for _, part := range []int64{10, 1000, 1500, 2500} {
+		s := memory.New(memory.Options{})
+		for range 2500 {
+			appendTo(t, s, "a", "note.taken")
+		}
+		states := &outrun{Store: s.States()}
+		states.other = func() {
+			if err := projection.Rebuild(t.Context(), s.Log(), s.States(), event.Query{Until: part}, counts("notes", 1)); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := projection.NewRunner(s.Log(), states, counts("notes", 1)).CatchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := get(t, s.States(), "notes", "a"); got.N != 2500 {
+			t.Fatalf("outrun up to %d: folded %+v, want 2500", part, got)
+		}
+	}
+}
+
 // TestManyBatches folds more than a few batches, of which some touch nothing,
 // and compares with counting.
 func TestManyBatches(t *testing.T) {
