@@ -1,4 +1,5 @@
 // Package imagetest is what every implementation of the image port must pass.
+// An adapter's own test calls Run with a function that makes an empty store.
 package imagetest
 
 import (

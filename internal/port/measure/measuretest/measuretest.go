@@ -1,4 +1,5 @@
-// Package measuretest is the conformance suite of port measure.
+// Package measuretest is the conformance suite of port measure. An adapter's
+// own test calls RunSource with a source it can send requests through.
 package measuretest
 
 import (

@@ -1,4 +1,5 @@
-// Package notifytest is the suite that every notify.Notifier passes.
+// Package notifytest is the suite that every notify.Notifier passes. An
+// adapter's own test calls Run.
 package notifytest
 
 import (
