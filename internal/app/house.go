@@ -30,6 +30,7 @@ func Kinds() *resource.Registry {
 		catalog.Kinds(),
 		policy.Kinds(),
 		pipeline.Kinds(),
+		slo.Kinds(),
 	)...)
 }
 
@@ -70,7 +71,7 @@ func (a *App) assemble() {
 	a.parts.access = &access.Desk{Log: a.log, Reader: reader, Sync: a.sync, Now: a.cfg.Clock.Now}
 	releases := &release.Desk{Log: a.log, Reader: reader, Sync: a.sync}
 	rollouts := &rollout.Desk{Log: a.log, Reader: reader, Sync: a.sync}
-	starter := &rollout.Starter{Log: a.log, Reader: reader}
+	starter := &rollout.Starter{Log: a.log, Reader: reader, Goals: a.goals}
 
 	workshop := &pipeline.Workshop{
 		Dir: a.cfg.State, Steps: a.ports.Steps, Images: a.ports.Images, Reader: reader, Open: a.ports.Open,

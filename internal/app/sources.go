@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
 	"github.com/flyball-dev/flyball/internal/feedback/signal"
+	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
@@ -88,6 +90,32 @@ func pair(baseline, canary []measure.Bin, thresholds []int64) []rollout.ArmsBin 
 		out[i] = *at[k]
 	}
 	return out
+}
+
+// goals is what canaries of a place are judged by: its objectives that the
+// proxy counts, errors first, then latencies in order of threshold.
+func (a *App) goals(service, environment string) []rollout.Goal {
+	var errors, slow []rollout.Goal
+	for _, s := range a.watcher.Snapshots(service, environment) {
+		o := s.Objective
+		g := rollout.Goal{Objective: o.Name, Target: o.Target.Float64()}
+		switch o.Indicator.Kind {
+		case slo.Availability:
+			g.Name = "errors"
+			errors = append(errors, g)
+		case slo.Latency:
+			g.ThresholdNS = int64(o.Indicator.Threshold.Float64() * float64(time.Second))
+			g.Name = "slower than " + time.Duration(g.ThresholdNS).String()
+			slow = append(slow, g)
+		}
+	}
+	// Errors are one metric, however many objectives there are: the strictest.
+	slices.SortStableFunc(errors, func(x, y rollout.Goal) int { return cmp.Compare(y.Target, x.Target) })
+	slices.SortStableFunc(slow, func(x, y rollout.Goal) int {
+		return cmp.Or(cmp.Compare(x.ThresholdNS, y.ThresholdNS), cmp.Compare(y.Target, x.Target))
+	})
+	slow = slices.CompactFunc(slow, func(x, y rollout.Goal) bool { return x.ThresholdNS == y.ThresholdNS })
+	return append(errors[:min(1, len(errors))], slow...)
 }
 
 type place struct{ service, environment string }

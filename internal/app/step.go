@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"time"
+
+	"github.com/flyball-dev/flyball/internal/feedback/slo"
 )
 
 // A chore is what an App does again and again, whether or not anything
@@ -86,3 +88,6 @@ func (a *App) isDue(name string, interval time.Duration) bool {
 	a.due[name] = now.Add(interval)
 	return true
 }
+
+// Objectives is the measured state of every objective.
+func (a *App) Objectives() []slo.Snapshot { return a.watcher.Snapshots("", "") }

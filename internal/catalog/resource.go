@@ -207,6 +207,9 @@ func validateService(c *resource.Checker, s *ServiceSpec) {
 	if a := s.Objectives.Availability; a != 0 && (a <= 0 || a >= 100) {
 		c.Errorf("objectives.availability", "range", "%s leaves no budget or is no objective; use a share between 0%% and 100%%, such as 99.9%%", a)
 	}
+	if t := s.Objectives.Latency.Threshold; t > s.Limit {
+		c.Errorf("objectives.latency", "range", "the threshold %s is longer than the limit %s after which an open request is bad anyway", t, s.Limit)
+	}
 	if s.Rollout != nil {
 		validateRollout(c, "rollout.", s.Rollout)
 	}

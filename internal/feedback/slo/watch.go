@@ -59,6 +59,10 @@ func (w *Watcher) Declare(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	documents, err := written(ctx, w.reader)
+	if err != nil {
+		return err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	wanted := map[string]bool{}
@@ -68,10 +72,12 @@ func (w *Watcher) Declare(ctx context.Context, now time.Time) error {
 			if !s.In(e.Name) {
 				continue
 			}
-			for _, o := range Shorthand(s, e.Name) {
+			for _, o := range append(Shorthand(s, e.Name), writtenFor(documents, s, e.Name)...) {
 				id := o.ID()
+				if !wanted[id] {
+					w.byPlace[s.Name+"/"+e.Name] = append(w.byPlace[s.Name+"/"+e.Name], id)
+				}
 				wanted[id] = true
-				w.byPlace[s.Name+"/"+e.Name] = append(w.byPlace[s.Name+"/"+e.Name], id)
 				if err := w.put(ctx, o, s.Team, now); err != nil {
 					return err
 				}
@@ -108,6 +114,27 @@ func Shorthand(s catalog.Service, environment string) []*Objective {
 			o.Name, o.Target, o.Indicator = "latency", share(l.Share), Indicator{Kind: Latency, Op: "lte", Threshold: threshold}
 			out = append(out, &o)
 		}
+	}
+	return out
+}
+
+// writtenFor is the OpenSLO objectives of a service in an environment. One that
+// has the name of a shorthand replaces it.
+func writtenFor(documents []*Objective, s catalog.Service, environment string) []*Objective {
+	var out []*Objective
+	for _, d := range documents {
+		if d.Service != s.Name || d.Environment != "" && d.Environment != environment {
+			continue
+		}
+		o := *d
+		o.Environment = environment
+		if o.Traffic == 0 {
+			o.Traffic = int64(s.Traffic.PerSecond() * 86400)
+		}
+		if len(o.AlertPolicies) == 0 {
+			o.AlertPolicies = DefaultPolicies(o.Method)
+		}
+		out = append(out, &o)
 	}
 	return out
 }

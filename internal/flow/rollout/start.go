@@ -13,6 +13,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
+	"github.com/flyball-dev/flyball/internal/port/traffic"
 )
 
 // readyWithin is the longest a revision may take until it is ready.
@@ -88,6 +89,10 @@ func needs(_ string, r Rollout, _ time.Time) []control.Request {
 type Starter struct {
 	Log    event.Log
 	Reader projection.Reader
+	// Goals lists what a service's canaries are judged by in an environment:
+	// its objectives that the data plane counts, errors first. Without any,
+	// errors are judged all the same.
+	Goals func(service, environment string) []Goal
 }
 
 // Run records rollout.started for an allowed release. Run again, it finds the
@@ -137,7 +142,7 @@ func (s *Starter) compose(ctx context.Context, p release.Proposed, passed releas
 		Kind: p.Kind, Strategy: StrategyRolling, Policy: passed.Policy,
 		Workload: Workload{Command: []string{"/bin/sh", "-c", "exec " + service.Run}, Env: service.Env, Instances: service.Instances, ReadyPath: service.Ready},
 		Route:    Route{Host: service.HostIn(p.Environment, p.Environment == last), Path: service.Path, TimeoutNS: service.Timeout, LimitNS: service.Limit},
-		Plan:     planOf(service, environment, passed),
+		Plan:     planOf(service, environment, passed, s.Goals(p.Service, p.Environment)),
 	}
 	if place.Stable != nil {
 		st.From, st.FromCommit = place.Stable.Revision, place.Stable.Commit
@@ -180,7 +185,7 @@ func fixPasses(a action.Action) bool {
 	return false
 }
 
-func planOf(s catalog.Service, e catalog.Environment, passed release.Passed) Plan {
+func planOf(s catalog.Service, e catalog.Environment, passed release.Passed, goals []Goal) Plan {
 	r := s.Rollout.Over(e.Rollout.WithDefaults())
 	p := Plan{
 		StepSeconds: r.StepDuration.Seconds(), DeadlineSeconds: r.Deadline.Seconds(), OnDeadline: r.OnDeadline,
@@ -196,13 +201,9 @@ func planOf(s catalog.Service, e catalog.Environment, passed release.Passed) Pla
 			p.Steps = append(p.Steps, bp)
 		}
 	}
-	errors := Goal{Name: "errors", Target: 0.999}
-	if a := s.Objectives.Availability; a != 0 {
-		errors.Objective, errors.Target = "availability", a.Ratio()
+	if len(goals) == 0 || goals[0].ThresholdNS > 0 {
+		p.Objectives = []Goal{{Name: "errors", Target: 0.999}}
 	}
-	p.Objectives = []Goal{errors}
-	if l := s.Objectives.Latency; !l.IsZero() {
-		p.Objectives = append(p.Objectives, Goal{Name: "slow", Objective: "latency", Target: l.Share.Ratio(), ThresholdNS: int64(l.Threshold)})
-	}
+	p.Objectives = append(p.Objectives, goals[:min(len(goals), traffic.MaxThresholds)]...)
 	return p
 }

@@ -31,7 +31,6 @@ type Unmarshaler interface {
 
 type decoder struct {
 	file     string
-	foreign  bool // unknown fields of another format's envelope are its own business
 	findings []problem.Finding
 }
 

@@ -46,7 +46,7 @@ func Load(r *Registry, files map[string][]byte) (*Set, []problem.Finding) {
 	sort.Slice(set.objects, func(i, j int) bool { return set.objects[i].Key() < set.objects[j].Key() })
 	for _, o := range set.objects {
 		c := &Checker{Object: o, Set: set}
-		r.kinds[Ref{o.APIVersion, o.Kind}].validate(c)
+		o.kind.validate(c)
 		findings = append(findings, c.findings...)
 	}
 	sort.SliceStable(findings, func(i, j int) bool { return before(findings[i], findings[j]) })
@@ -130,7 +130,11 @@ func decodeFile(r *Registry, file string, text []byte) (objects []*Object, findi
 		o, found := decodeDocument(r, file, doc.Content[0])
 		findings = append(findings, found...)
 		if o != nil {
-			o.Text = documentText(text, o.Line)
+			var line int
+			o.Text, line = documentText(text, o.Line)
+			if d, ok := o.Spec.(*Document); ok {
+				d.Line = line
+			}
 			objects = append(objects, o)
 		}
 	}
@@ -149,8 +153,9 @@ func yamlError(err error) (line int, message string) {
 	return max(line, 1), "not valid YAML: " + m[2]
 }
 
-// documentText is the part of a file between the separators around a line.
-func documentText(text []byte, line int) string {
+// documentText is the part of a file between the separators around a line, and
+// the line it begins in.
+func documentText(text []byte, line int) (string, int) {
 	lines := strings.SplitAfter(string(text), "\n")
 	start, end := min(line-1, len(lines)), len(lines)
 	for i := start; i < len(lines); i++ {
@@ -162,7 +167,7 @@ func documentText(text []byte, line int) string {
 	for start > 0 && strings.TrimRight(lines[start-1], " \r\n") != "---" {
 		start--
 	}
-	return strings.Join(lines[start:end], "")
+	return strings.Join(lines[start:end], ""), start + 1
 }
 
 type header struct {
@@ -199,17 +204,15 @@ func decodeDocument(r *Registry, file string, root *yaml.Node) (*Object, []probl
 		d.unknownKind(r, root, h)
 		return nil, d.findings
 	}
-	d.foreign = kind.whole != nil
-	d.headerFields(root, &h)
-	o := &Object{APIVersion: h.APIVersion, Kind: h.Kind, Metadata: h.Metadata, File: file, Line: root.Line, node: root}
-	if kind.whole != nil {
-		o.Spec, d.findings = wholeSpec(kind, root, file, d.findings)
-		if o.Spec == nil {
+	d.headerFields(root, &h, kind.foreign)
+	o := &Object{APIVersion: h.APIVersion, Kind: kind.as, Metadata: h.Metadata, File: file, Line: root.Line, kind: kind, node: root}
+	o.Spec = kind.newSpec()
+	if kind.foreign {
+		if len(d.findings) > 0 {
 			return nil, d.findings
 		}
-		return o, d.findings
+		return o, nil
 	}
-	o.Spec = kind.newSpec()
 	if spec == nil {
 		spec = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: root.Line, Column: root.Column}
 	}
@@ -219,11 +222,6 @@ func decodeDocument(r *Registry, file string, root *yaml.Node) (*Object, []probl
 	}
 	kind.defaults(o)
 	return o, nil
-}
-
-func wholeSpec(kind *Kind, root *yaml.Node, file string, findings []problem.Finding) (any, []problem.Finding) {
-	spec, found := kind.whole(root, file)
-	return spec, append(findings, found...)
 }
 
 func (d *decoder) unknownKind(r *Registry, root *yaml.Node, h header) {
@@ -242,15 +240,22 @@ func (d *decoder) unknownKind(r *Registry, root *yaml.Node, h header) {
 	d.fail(root, "kind", "unknown-kind", "unknown kind %s %s%s", h.APIVersion, h.Kind, hint)
 }
 
-func (d *decoder) headerFields(root *yaml.Node, h *header) {
+func (d *decoder) headerFields(root *yaml.Node, h *header, foreign bool) {
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		k, v := root.Content[i], root.Content[i+1]
 		switch k.Value {
 		case "apiVersion", "kind", "spec":
 		case "metadata":
+			if foreign {
+				// Of another format's metadata only the name is ours to read.
+				if name := locate(root, "metadata.name"); name != nil {
+					h.Metadata.Name = name.Value
+				}
+				continue
+			}
 			d.into(v, "metadata", &h.Metadata)
 		default:
-			if !d.foreign {
+			if !foreign {
 				d.fail(k, k.Value, "unknown-field", "unknown field %q; a resource has apiVersion, kind, metadata and spec", k.Value)
 			}
 		}

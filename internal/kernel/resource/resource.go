@@ -41,6 +41,7 @@ type Object struct {
 	Line       int
 	Text       string // the document as written
 
+	kind *Kind
 	node *yaml.Node
 }
 
@@ -65,7 +66,8 @@ type Kind struct {
 	newSpec  func() any
 	defaults func(*Object)
 	validate func(*Checker)
-	whole    func(node *yaml.Node, file string) (any, []problem.Finding) // foreign formats decode themselves
+	foreign  bool   // another format: its documents are kept as written
+	as       string // kind under which its objects are kept
 }
 
 // Options say how a kind is completed and checked; each may be nil.
@@ -81,7 +83,7 @@ type Options[S any] struct {
 // fields are findings.
 func Define[S any](name string, o Options[S]) *Kind {
 	return &Kind{
-		APIVersion: APIVersion, Name: name, Summary: o.Summary,
+		APIVersion: APIVersion, Name: name, as: name, Summary: o.Summary,
 		newSpec: func() any { return new(S) },
 		defaults: func(obj *Object) {
 			if o.Defaults != nil {
@@ -96,13 +98,20 @@ func Define[S any](name string, o Options[S]) *Kind {
 	}
 }
 
-// Foreign declares a kind of another apiVersion whose documents decode
-// themselves, from the whole document's node.
-func Foreign(apiVersion, name, summary string, decode func(node *yaml.Node, file string) (spec any, findings []problem.Finding), validate func(*Checker)) *Kind {
-	if validate == nil {
-		validate = func(*Checker) {}
+// Foreign declares a kind of another format, such as openslo/v1 SLO, whose
+// objects are kept under the kind given by as. Their documents are kept as
+// written, with a Document as spec, and validate decodes them by their own rules.
+func Foreign(apiVersion, name, as, summary string, validate func(*Checker)) *Kind {
+	return &Kind{
+		APIVersion: apiVersion, Name: name, Summary: summary, foreign: true, as: as,
+		newSpec: func() any { return new(Document) }, defaults: func(*Object) {}, validate: validate,
 	}
-	return &Kind{APIVersion: apiVersion, Name: name, Summary: summary, whole: decode, validate: validate, defaults: func(*Object) {}}
+}
+
+// Document is the spec of a foreign object: where its text begins in its file.
+// The text itself is the object's.
+type Document struct {
+	Line int `json:"line"` // from 1
 }
 
 // Registry is the explicit list of kinds.
