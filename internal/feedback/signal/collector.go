@@ -65,6 +65,10 @@ func (c *Collector) Pull(ctx context.Context) (int, error) {
 			}
 			total += len(page.Bins)
 			c.observe(page.Bins)
+			// What is stored and observed stays so, whether or not the source hears of it.
+			if err := c.source.Ack(ctx, c.cursor); err != nil {
+				return total, err
+			}
 		}
 		for _, w := range page.Watermarks {
 			c.watermarks[Place{w.Service, w.Environment}] = w.Until
@@ -103,7 +107,7 @@ func (c *Collector) store(ctx context.Context, bins []measure.Bin) error {
 		return err
 	}
 	c.cursor = last
-	return c.source.Ack(ctx, last)
+	return nil
 }
 
 func binSeries(service, environment, revision string) string {
