@@ -1,0 +1,200 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/feedback/incident"
+	"github.com/flyball-dev/flyball/internal/feedback/policy"
+	"github.com/flyball-dev/flyball/internal/feedback/slo"
+	"github.com/flyball-dev/flyball/internal/flow/rollout"
+	"github.com/flyball-dev/flyball/internal/kernel/action"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
+)
+
+// nowBody is the first page: what needs somebody now.
+type nowBody struct {
+	Lead      string
+	Services  int
+	Burning   []slo.Snapshot
+	Incidents []incident.Incident
+	Moving    []rollout.Rollout
+	Waiting   []action.Action // for a person
+	Asked     []rollout.Rollout
+	Blocked   []action.Action
+	Freezes   []freeze
+	Overrides []policy.Override
+	Lately    []rollout.Rollout
+}
+
+// freeze is a declared time in which an environment takes nothing but fixes.
+type freeze struct {
+	Environment string
+	catalog.Freeze
+}
+
+// listed is how many of each kind the first page shows.
+const listed = 20
+
+func (s *site) now(v *visit) (page, error) {
+	var b nowBody
+	services, err := catalog.Services(v.ctx, v.reader)
+	if err != nil {
+		return page{}, err
+	}
+	b.Services = len(services)
+	b.Burning = burning(s.snapshots(v, "", ""))
+	if b.Incidents, _, err = projection.List[incident.Incident](v.ctx, v.reader, incident.ProjectionName,
+		projection.Filter{Index: "state", Value: "open", Newest: true, Limit: listed}); err != nil {
+		return page{}, err
+	}
+	slices.SortStableFunc(b.Incidents, func(x, y incident.Incident) int { return cmp.Compare(x.Severity, y.Severity) })
+	if err := b.rollouts(v); err != nil {
+		return page{}, err
+	}
+	if b.Waiting, err = v.actions("phase", string(action.Awaiting)); err != nil {
+		return page{}, err
+	}
+	if b.Blocked, err = v.actions("phase", string(action.Blocked)); err != nil {
+		return page{}, err
+	}
+	if b.Freezes, err = v.freezes(); err != nil {
+		return page{}, err
+	}
+	if b.Overrides, err = v.overrides(false); err != nil {
+		return page{}, err
+	}
+	b.Lead = b.lead()
+	return page{Template: "now", Title: "Now", Section: "now", Body: b, Every: 15,
+		Live: "rollout.,incident.,alert.,budget.,action.gated,action.approved,action.rejected,gate.,resource."}, nil
+}
+
+func (b *nowBody) rollouts(v *visit) error {
+	moving, _, err := projection.List[rollout.Rollout](v.ctx, v.reader, rollout.ProjectionName, projection.Filter{Index: "moving", Value: "yes", Newest: true, Limit: listed})
+	if err != nil {
+		return err
+	}
+	b.Moving = moving
+	for _, r := range moving {
+		if r.Asked {
+			b.Asked = append(b.Asked, r)
+		}
+	}
+	recent, _, err := projection.List[rollout.Rollout](v.ctx, v.reader, rollout.ProjectionName, projection.Filter{Index: "all", Value: "yes", Newest: true, Limit: listed})
+	for _, r := range recent {
+		if r.Phase == rollout.PhaseFinished && len(b.Lately) < 8 {
+			b.Lately = append(b.Lately, r)
+		}
+	}
+	return err
+}
+
+// lead is the page's question answered in one sentence.
+func (b nowBody) lead() string {
+	if b.Services == 0 {
+		return "Nothing is declared yet."
+	}
+	hurt := map[string]bool{}
+	for _, s := range b.Burning {
+		hurt[s.Objective.Service] = true
+	}
+	var parts []string
+	if n := len(b.Incidents); n > 0 {
+		parts = append(parts, plural(n, "incident is open", "incidents are open"))
+	}
+	switch n := len(hurt); {
+	case n == 0:
+		parts = append(parts, "no service is burning budget")
+	default:
+		parts = append(parts, plural(n, "service is burning budget", "services are burning budget"))
+	}
+	if n := len(b.Moving); n > 0 {
+		parts = append(parts, plural(n, "rollout is moving", "rollouts are moving"))
+	} else {
+		parts = append(parts, "nothing is moving")
+	}
+	switch n := len(b.Blocked); {
+	case len(b.Freezes) > 0:
+		parts = append(parts, fmt.Sprintf("%s is frozen", b.Freezes[0].Environment))
+	case n > 0:
+		parts = append(parts, plural(n, "release is blocked", "releases are blocked"))
+	default:
+		parts = append(parts, "nothing is frozen")
+	}
+	if n := len(b.Waiting) + len(b.Asked); n > 0 {
+		parts = append(parts, plural(n, "decision waits for a person", "decisions wait for a person"))
+	}
+	return sentence(strings.Join(parts, ", "))
+}
+
+// snapshots are the objectives' states, none when the visitor looks back: what
+// was measured then is not kept.
+func (s *site) snapshots(v *visit, service, environment string) []slo.Snapshot {
+	if s.o.Objectives == nil || v.past {
+		return nil
+	}
+	return s.o.Objectives.Snapshots(service, environment)
+}
+
+// burning is the objectives that spend faster than they may, or have nothing
+// left, by the time they have left.
+func burning(all []slo.Snapshot) []slo.Snapshot {
+	var out []slo.Snapshot
+	for _, s := range all {
+		if hurts(s) {
+			out = append(out, s)
+		}
+	}
+	slices.SortStableFunc(out, func(x, y slo.Snapshot) int { return left(x).Compare(left(y)) })
+	return out
+}
+
+func hurts(s slo.Snapshot) bool {
+	return s.Firing("page") != nil || s.Firing("ticket") != nil || s.BurnOver(time.Hour) > 1 || s.SLIKnown && s.Budget.RemainingRatio <= 0
+}
+
+// left is when the budget is spent at the present rate; far away when it is not.
+func left(s slo.Snapshot) time.Time {
+	if s.Forecast.At.IsZero() {
+		return s.At.AddDate(100, 0, 0)
+	}
+	return s.Forecast.At
+}
+
+func (v *visit) actions(index, value string) ([]action.Action, error) {
+	list, _, err := projection.List[action.Action](v.ctx, v.reader, action.ProjectionName, projection.Filter{Index: index, Value: value, Newest: true, Limit: listed})
+	return list, err
+}
+
+// freezes lists the declared freezes that hold now.
+func (v *visit) freezes() ([]freeze, error) {
+	environments, err := catalog.Environments(v.ctx, v.reader)
+	var out []freeze
+	for _, e := range environments {
+		for _, f := range e.Freezes {
+			if !v.now.Before(f.From) && v.now.Before(f.To) {
+				out = append(out, freeze{e.Name, f})
+			}
+		}
+	}
+	return out, err
+}
+
+// overrides lists overrides, newest first; those that are over only if asked.
+func (v *visit) overrides(all bool) ([]policy.Override, error) {
+	places, _, err := projection.List[policy.Overrides](v.ctx, v.reader, policy.ProjectionName, projection.Filter{Index: "all", Value: "yes", Newest: true, Limit: 200})
+	var out []policy.Override
+	for _, p := range places {
+		for _, o := range p.Items {
+			if all || o.Active(v.now) {
+				out = append(out, o)
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(x, y policy.Override) int { return y.At.Compare(x.At) })
+	return out, err
+}

@@ -1,0 +1,300 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/feedback/slo"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
+)
+
+// objectiveRow is an objective in a list.
+type objectiveRow struct {
+	slo.Snapshot
+	Team   string
+	Burn   float64 // over one hour
+	Firing string  // severity
+	First  bool    // of its team, when grouped
+}
+
+type objectiveListBody struct {
+	Lead  string
+	Q     string
+	Team  string
+	Sort  string
+	Teams []string
+	Rows  []objectiveRow
+	Pages pages
+}
+
+func (s *site) objectiveList(v *visit) (page, error) {
+	q := v.URL.Query()
+	b := objectiveListBody{Q: strings.TrimSpace(q.Get("q")), Team: q.Get("team"), Sort: q.Get("sort")}
+	teams, err := v.teams()
+	if err != nil {
+		return page{}, err
+	}
+	all := s.snapshots(v, "", "")
+	var rows []objectiveRow
+	hurt := 0
+	for _, o := range all {
+		row := objectiveRow{Snapshot: o, Team: teams[o.Objective.Service], Burn: o.BurnOver(time.Hour), Firing: firing(o)}
+		if hurts(o) {
+			hurt++
+		}
+		if !slices.Contains(b.Teams, row.Team) {
+			b.Teams = append(b.Teams, row.Team)
+		}
+		if (b.Team == "" || row.Team == b.Team) && contains(b.Q, o.Objective.Key(), row.Team, o.Objective.DisplayName) {
+			rows = append(rows, row)
+		}
+	}
+	slices.Sort(b.Teams)
+	sortObjectives(rows, b.Sort)
+	b.Rows, b.Pages = slicePage(v, rows)
+	if b.Sort == "team" {
+		for i := range b.Rows {
+			b.Rows[i].First = i == 0 || b.Rows[i-1].Team != b.Rows[i].Team
+		}
+	}
+	b.Lead = objectiveListLead(len(all), hurt, v.past)
+	return page{Template: "objectives", Title: "Objectives", Section: "objectives", Body: b, Every: 30, Live: "budget.,alert.,resource."}, nil
+}
+
+func objectiveListLead(all, hurt int, past bool) string {
+	switch {
+	case past:
+		return "What was measured then is not kept; the facts about budgets and alerts are."
+	case all == 0:
+		return "No objective is declared yet."
+	case hurt == 0:
+		return "All " + plural(all, "objective is", "objectives are") + " within budget."
+	}
+	return fmt.Sprintf("%d of %s burning budget faster than the objective allows, or spent.", hurt, plural(all, "objective is", "objectives are"))
+}
+
+// teams maps services to their owners.
+func (v *visit) teams() (map[string]string, error) {
+	services, err := catalog.Services(v.ctx, v.reader)
+	out := map[string]string{}
+	for _, s := range services {
+		out[s.Name] = s.Team
+	}
+	return out, err
+}
+
+// firing is the worst severity that fires.
+func firing(o slo.Snapshot) string {
+	for _, severity := range []string{"page", "ticket"} {
+		if o.Firing(severity) != nil {
+			return severity
+		}
+	}
+	return ""
+}
+
+func sortObjectives(rows []objectiveRow, by string) {
+	slices.SortStableFunc(rows, func(x, y objectiveRow) int {
+		byKey := cmp.Compare(x.Objective.Key(), y.Objective.Key())
+		switch by {
+		case "name":
+			return byKey
+		case "budget":
+			return cmp.Or(cmp.Compare(x.Budget.RemainingRatio, y.Budget.RemainingRatio), byKey)
+		case "team":
+			return cmp.Or(cmp.Compare(x.Team, y.Team), cmp.Compare(y.Burn, x.Burn), byKey)
+		}
+		return cmp.Or(cmp.Compare(y.Burn, x.Burn), byKey)
+	})
+}
+
+type objectiveBody struct {
+	slo.Snapshot
+	Key    string
+	Team   string
+	Lead   string
+	Level  string
+	Status slo.Status
+	Past   []slo.AlertChanged
+	Gauges []gauge
+	Down   chart
+	Heat   heat
+}
+
+func (s *site) objective(v *visit) (page, error) {
+	key := v.PathValue("name")
+	if s.o.Objectives == nil {
+		return page{}, problem.New(problem.NotFound, "slo.show", "this server measures no objectives")
+	}
+	o, err := s.o.Objectives.Snapshot(key)
+	if err != nil {
+		return page{}, err
+	}
+	b := objectiveBody{Snapshot: o, Key: key, Level: slo.LevelOf(o.Budget.RemainingRatio)}
+	teams, err := v.teams()
+	if err != nil {
+		return page{}, err
+	}
+	b.Team = teams[o.Objective.Service]
+	if b.Status, _, err = projection.Get[slo.Status](v.ctx, v.reader, slo.ProjectionName, key); err != nil {
+		return page{}, err
+	}
+	b.Past = newest(b.Status.Past)
+	b.Lead = objectiveLead(o, v.now)
+	b.Gauges = gauges(o)
+	if err := s.draw(v, &b); err != nil {
+		return page{}, err
+	}
+	return page{Template: "objective", Title: key, Section: "objectives", Body: b, Charts: true, Every: 30, Live: "budget.,alert.,rollout.started,rollout.finished"}, nil
+}
+
+// objectiveLead answers how much is left, and how long it lasts.
+func objectiveLead(o slo.Snapshot, now time.Time) string {
+	what := fmt.Sprintf("%s of %s in %s", o.Objective.Name, o.Objective.Service, o.Objective.Environment)
+	leftText := share(o.Budget.RemainingRatio)
+	switch f := o.Forecast; {
+	case !o.SLIKnown:
+		return sentence("nothing has been measured for " + what)
+	case f.Exhausted:
+		return sentence(fmt.Sprintf("the budget for %s is spent (%s), since %s", what, leftText, ago(now, f.At)))
+	case !f.At.IsZero():
+		return sentence(fmt.Sprintf("%s of the budget for %s is left; at this rate it is spent in %s", leftText, what, span(f.At.Sub(now))))
+	}
+	return sentence(fmt.Sprintf("%s of the budget for %s is left, and it will last", leftText, what))
+}
+
+// gauges are the burn rates of each window against the lowest threshold that
+// an alert has for it.
+func gauges(o slo.Snapshot) []gauge {
+	lowest := map[time.Duration]float64{}
+	for _, p := range o.Objective.AlertPolicies {
+		for _, c := range p.Conditions {
+			for _, w := range []time.Duration{c.Long, c.Short} {
+				if f := c.Factor.Float64(); w > 0 && (lowest[w] == 0 || f < lowest[w]) {
+					lowest[w] = f
+				}
+			}
+		}
+	}
+	var out []gauge
+	for _, b := range o.Burns {
+		g := gauge{Window: b.Name, Rate: b.Rate, Known: b.Known, Threshold: lowest[b.Window], Bad: b.Bad, Total: b.Total}
+		g.Over = g.Known && g.Threshold > 0 && g.Rate > g.Threshold
+		out = append(out, g)
+	}
+	return out
+}
+
+// heatDays is how many days the heat map shows.
+const heatDays = 14
+
+// draw makes the burn-down and the heat map from the hours of the past.
+func (s *site) draw(v *visit, b *objectiveBody) error {
+	if v.past {
+		return nil
+	}
+	o := b.Objective
+	from := b.Window.From
+	back := from
+	if o.Window.Calendar == nil {
+		back = from.Add(-o.Window.Rolling)
+	}
+	if earliest := v.now.AddDate(0, 0, -heatDays); earliest.Before(back) {
+		back = earliest
+	}
+	hours, err := s.hours(v.ctx, o, back, v.now)
+	if err != nil || len(hours) == 0 {
+		return err
+	}
+	b.Heat = heatOf(o, hours, v.now)
+	b.burnDown(hours, from, v.now)
+	b.Down.Marks, err = v.marks(o.Service, o.Environment, from)
+	return err
+}
+
+// burnDown draws what was left of today's allowance over the window, and
+// where the forecast says it goes.
+func (b *objectiveBody) burnDown(hours map[int64]tally, from, now time.Time) {
+	allowed := b.Budget.Allowed.Float64()
+	if allowed <= 0 {
+		return
+	}
+	b.Down = chart{ID: "burndown", Title: "Budget left", Unit: "%", Caption: "share of the error budget that was left, over the objective's window",
+		Series: []series{{Name: "left", Kind: "area", Tone: "accent"}, {Name: "forecast", Kind: "dash", Tone: "accent"}},
+		Lines:  []line{{Name: "spent", At: 0, Tone: "bad"}, {Name: "low", At: 50, Tone: "risk"}}}
+	sums := prefix(hours)
+	step := max(time.Hour, now.Sub(from)/240).Truncate(time.Hour)
+	first := slices.Min(slices.Collect(maps.Keys(hours))) * 3600
+	add := func(at time.Time, left, forecast *float64) {
+		b.Down.Times = append(b.Down.Times, at)
+		b.Down.Series[0].Values = append(b.Down.Series[0].Values, left)
+		b.Down.Series[1].Values = append(b.Down.Series[1].Values, forecast)
+	}
+	for at := from.Truncate(time.Hour); at.Before(now); at = at.Add(step) {
+		if at.Unix() < first {
+			continue
+		}
+		start := from
+		if b.Objective.Window.Calendar == nil {
+			start = at.Add(-b.Objective.Window.Rolling)
+		}
+		add(at, value(100*(1-float64(sums.between(start, at))/allowed)), nil)
+	}
+	present := value(100 * b.Budget.RemainingRatio)
+	if f := b.Forecast; !f.Exhausted && !f.At.IsZero() && f.At.Sub(now) < now.Sub(from) {
+		add(now, present, present)
+		add(f.At, nil, value(0))
+		return
+	}
+	add(now, present, nil)
+}
+
+// sums are running totals of bad events by hour.
+type sums struct {
+	hours []int64
+	bad   []int64 // up to and including the hour
+}
+
+func prefix(hours map[int64]tally) sums {
+	var s sums
+	var total int64
+	for _, h := range slices.Sorted(maps.Keys(hours)) {
+		total += hours[h].Bad
+		s.hours, s.bad = append(s.hours, h), append(s.bad, total)
+	}
+	return s
+}
+
+// before is the bad events of all hours that begin before t.
+func (s sums) before(t time.Time) int64 {
+	i, _ := slices.BinarySearch(s.hours, (t.Unix()+3599)/3600)
+	if i == 0 {
+		return 0
+	}
+	return s.bad[i-1]
+}
+
+func (s sums) between(from, to time.Time) int64 { return s.before(to) - s.before(from) }
+
+func heatOf(o *slo.Objective, hours map[int64]tally, now time.Time) heat {
+	var out heat
+	today := now.UTC().Truncate(24 * time.Hour)
+	for d := heatDays - 1; d >= 0; d-- {
+		day := heatDay{Day: today.AddDate(0, 0, -d)}
+		for h := range day.Hours {
+			at := day.Day.Add(time.Duration(h) * time.Hour)
+			t := hours[at.Unix()/3600]
+			cell := heatHour{At: at, Bad: t.Bad, Total: t.Total}
+			cell.Burn, _ = slo.BurnRate(t.Bad, t.Total, o.Target)
+			day.Hours[h] = cell
+		}
+		out.Days = append(out.Days, day)
+	}
+	return out
+}
