@@ -238,7 +238,7 @@ type Listed struct {
 func (a *Applier) Operations() []operation.Operation {
 	return []operation.Operation{
 		operation.Define(operation.Spec[ApplyInput, Report]{
-			Noun: "resource", Verb: "diff", Summary: "Show what applying a directory of resources would change", Role: operation.Viewer, Write: true,
+			Noun: "resource", Verb: "diff", Summary: "Show what applying a directory of resources would change", Role: operation.Developer, Write: true,
 			Handle: func(ctx context.Context, _ operation.Caller, in ApplyInput) (Report, error) {
 				return a.Diff(ctx, in.Dir, in.Commit, bytesOf(in.Files))
 			},

@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/kernel/action"
@@ -56,13 +58,12 @@ func NewExecutor(r projection.Reader, types ...Type) *Executor {
 	return x
 }
 
-// Types lists the names of the action types.
-func (x *Executor) Types() []string {
-	var out []string
-	for name := range x.types {
-		out = append(out, name)
-	}
-	return out
+// Types lists the names of the action types, in order.
+func (x *Executor) Types() []string { return slices.Sorted(maps.Keys(x.types)) }
+
+// Gated lists the names of those that have a gate, in order.
+func (x *Executor) Gated() []string {
+	return slices.DeleteFunc(x.Types(), func(name string) bool { return x.types[name].Gate == nil })
 }
 
 // Name is the executor's name among processors.

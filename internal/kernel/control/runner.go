@@ -50,6 +50,15 @@ func NewRunner(env *Env, c clock.Clock, logger *slog.Logger, processors ...Proce
 	}
 }
 
+// Names lists the processors' names.
+func (r *Runner) Names() []string {
+	var out []string
+	for _, p := range r.processors {
+		out = append(out, p.Name())
+	}
+	return out
+}
+
 // Start notes the end of the log and wakes every active key.
 func (r *Runner) Start(ctx context.Context) error {
 	head, err := r.env.Log.Head(ctx)

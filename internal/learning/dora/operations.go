@@ -35,7 +35,7 @@ type ShowInput struct {
 	To          time.Time `json:"to" doc:"end (default: now, or the moment asked for by at)"`
 	Zone        string    `json:"zone" doc:"time zone whose calendar days are counted, such as Europe/Berlin (default UTC)"`
 	Bands       string    `json:"bands" doc:"published table to compare with: article, dora-2021, dora-2023 (default) or dora-2024"`
-	Limit       int       `json:"limit" doc:"deployments listed, 1 to 1000 (default 100); numbers count them all"`
+	Limit       int       `json:"most" doc:"deployments listed, 1 to 1000 (default 100); numbers count them all"`
 }
 
 // Report is what was measured.
