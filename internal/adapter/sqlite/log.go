@@ -24,8 +24,8 @@ const pollEvery = 50 * time.Millisecond
 // deal cheaper than one by one; none of them holds a NUL.
 const columns = "position, version, time, recorded, concat_ws(char(0), stream, id, source, type, subject, actor, cause), data, seal"
 
-func scan(row []driver.Value) (event.Event, error) {
-	e := event.Event{
+func scan(e *event.Event, row []driver.Value) error {
+	*e = event.Event{
 		Position: row[0].(int64), Version: row[1].(int64),
 		Time: time.UnixMicro(row[2].(int64)).UTC(), Recorded: time.UnixMicro(row[3].(int64)).UTC(),
 		Data: bytesOf(row[5]), Erased: row[5] == nil,
@@ -33,19 +33,19 @@ func scan(row []driver.Value) (event.Event, error) {
 	rest, ok := row[4].(string), true
 	for _, field := range []*string{&e.Stream, &e.ID, &e.Source, &e.Type, &e.Subject, &e.Actor} {
 		if *field, rest, ok = strings.Cut(rest, "\x00"); !ok {
-			return e, damaged(e.Position, "its header")
+			return damaged(e.Position, "its header")
 		}
 	}
 	e.Cause = rest
 	seal := bytesOf(row[6])
 	if len(seal) < 2*sha256.Size {
-		return e, damaged(e.Position, "its seal")
+		return damaged(e.Position, "its seal")
 	}
 	e.Digest, e.Hash = seal[:sha256.Size:sha256.Size], seal[sha256.Size:2*sha256.Size:2*sha256.Size]
 	if len(seal) > 2*sha256.Size {
 		e.Salt = seal[2*sha256.Size:]
 	}
-	return e, nil
+	return nil
 }
 
 func damaged(position int64, what string) error {
@@ -55,8 +55,8 @@ func damaged(position int64, what string) error {
 
 func eachEvent(ctx context.Context, c *conn, f func(event.Event) error, text string, args ...any) error {
 	return c.query(ctx, func(row []driver.Value) error {
-		e, err := scan(row)
-		if err != nil {
+		var e event.Event
+		if err := scan(&e, row); err != nil {
 			return err
 		}
 		return f(e)
@@ -350,13 +350,17 @@ var errEnough = errors.New("enough was found")
 func collect(ctx context.Context, c *conn, q event.Query, limit int, text string, args ...any) ([]event.Event, error) {
 	var out []event.Event
 	if len(q.Types) == 0 {
-		out = make([]event.Event, 0, min(q.Limit, 2000))
+		out = make([]event.Event, 0, min(q.Limit, 20_000))
 	}
-	err := eachEvent(ctx, c, func(e event.Event) error {
-		if !event.Matches(q.Types, e.Type) {
-			return nil
+	err := c.query(ctx, func(row []driver.Value) error {
+		out = append(out, event.Event{})
+		e := &out[len(out)-1]
+		if err := scan(e, row); err != nil {
+			return err
 		}
-		if out = append(out, e); limit > 0 && len(out) == limit {
+		if !event.Matches(q.Types, e.Type) {
+			out = out[:len(out)-1]
+		} else if limit > 0 && len(out) == limit {
 			return errEnough
 		}
 		return nil

@@ -18,6 +18,8 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
 
 // Bounds on what one event or one append may hold.
@@ -163,6 +165,11 @@ func Decode[T any](e Event) (T, error) {
 	if e.Erased {
 		return v, nil
 	}
-	err := json.Unmarshal(e.Data, &v)
+	err := Unmarshal(e.Data, &v)
 	return v, err
 }
+
+// Unmarshal is json.Unmarshal, at half the cost or less: the engine of
+// encoding/json/v2 with the semantics of encoding/json. Folding a log is
+// decoding, mostly. Fields of type json.Number are not supported.
+func Unmarshal(data []byte, into any) error { return jsonv1.Unmarshal(data, into) }

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -190,6 +192,46 @@ func FuzzRecord(f *testing.F) {
 		moved.ID, moved.Source = e.ID+e.Source, ""
 		if e.Source != "" && Verify(moved, 1, prev) == nil {
 			t.Fatal("a byte moved from one field to the next unnoticed")
+		}
+	})
+}
+
+// FuzzUnmarshal compares with encoding/json.
+func FuzzUnmarshal(f *testing.F) {
+	type inner struct {
+		X []string          `json:"x,omitempty"`
+		M map[string]any    `json:"m"`
+		R json.RawMessage   `json:"r"`
+		B []byte            `json:"b"`
+		P map[int64]float64 `json:"p"`
+	}
+	type sample struct {
+		inner
+		Name string        `json:"name"`
+		N    int64         `json:"n,string"`
+		I    int8          `json:"i"`
+		F    float32       `json:"f"`
+		At   time.Time     `json:"at,omitzero"`
+		D    time.Duration `json:"d"`
+		Ptr  *inner        `json:"ptr"`
+		Any  any           `json:"any"`
+		Arr  [2]bool       `json:"arr"`
+	}
+	for _, seed := range []string{
+		`{"name":"a","n":"7","i":1,"f":1.5,"at":"2026-11-02T09:00:00.123456Z","d":1000,"ptr":{"x":["a",null]},"any":[1,{"a":null}],"arr":[true]}`,
+		`{"NAME":"case","m":{"a":1,"a":2},"r":{"x": 1},"b":"aGk=","p":{"1":2.5}}`, `{"name":null,"ptr":null,"arr":[true,true,true]}`,
+		`null`, `[]`, `{`, `{"i":300}`, `{"name":"\ud800"}`, "{\"name\":\"\xff\"}", `{"at":"yesterday"}`, `{"n":7}`, `{"name":"a"} x`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var want, got sample
+		wantErr, gotErr := json.Unmarshal(data, &want), Unmarshal(data, &got)
+		if (wantErr == nil) != (gotErr == nil) {
+			t.Fatalf("%q: %v, encoding/json says %v", data, gotErr, wantErr)
+		}
+		if wantErr == nil && !reflect.DeepEqual(want, got) {
+			t.Fatalf("%q: %+v, encoding/json says %+v", data, got, want)
 		}
 	})
 }

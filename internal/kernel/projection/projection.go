@@ -11,7 +11,6 @@ package projection
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/flyball-dev/flyball/internal/kernel/event"
@@ -62,7 +61,7 @@ func Define[S any](f Fold[S]) *Projection {
 		if len(b) == 0 {
 			return s, nil
 		}
-		err := json.Unmarshal(b, &s)
+		err := event.Unmarshal(b, &s)
 		return s, err
 	}
 	p.indexes = func(key string, state any) []Index {
@@ -151,7 +150,7 @@ func Get[S any](ctx context.Context, r Reader, name, key string) (state S, ok bo
 	if !ok {
 		return state, false, nil
 	}
-	if err := json.Unmarshal(b, &state); err != nil {
+	if err := event.Unmarshal(b, &state); err != nil {
 		return state, false, fmt.Errorf("projection %s, key %s: %w", name, key, err)
 	}
 	return state, true, nil
@@ -165,7 +164,7 @@ func List[S any](ctx context.Context, r Reader, name string, f Filter) (states [
 	}
 	states = make([]S, len(page.Rows))
 	for i, row := range page.Rows {
-		if err := json.Unmarshal(row.State, &states[i]); err != nil {
+		if err := event.Unmarshal(row.State, &states[i]); err != nil {
 			return nil, "", fmt.Errorf("projection %s, key %s: %w", name, row.Key, err)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 const (
 	firstBatch = 1000     // events read first
-	maxBatch   = 10_000   // events folded between two saves, at most
+	maxBatch   = 20_000   // events folded between two saves, at most
 	batchBytes = 16 << 20 // of payload in a batch, about
 	lag        = 2000     // a cursor that moved without touching a state is saved this late
 )
