@@ -46,7 +46,7 @@ func Describe(t *Tree) string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", g.Import, only, g.Why)
 	}
-	fmt.Fprintf(&b, "\n%s import nothing else from elsewhere.\n", strings.Join(PureRooms, ", "))
+	fmt.Fprintf(&b, "\n%s import nothing else from elsewhere but the standard library.\n", strings.Join(PureRooms, ", "))
 	fmt.Fprintf(&b, "\n### Shape\n\nNo `init`. No package named %s. No wall clock outside %s. Every package has a comment of two\nsentences or more. A file has at most %d lines, an interface declares at most %d methods, and the kernel has fewer than %d\nlines of code.\n",
 		strings.Join(NoNames, ", "), ClockRoom, FileLines, InterfaceMethods, KernelLines)
 	return b.String()

@@ -80,10 +80,17 @@ var Rooms = []Room{
 		Why2:  "every face decodes alike, the web is mounted beside the API and obeys the same guard, and one suite compares them all",
 	},
 	{
+		Path: "internal/demo", What: "the story of the demo, on a sample service",
+		May: []string{"internal/face", "internal/kernel", "examples"},
+		Why: "it uses the product's own paths only, its command line and its HTTP API, as a user would",
+	},
+	{
 		Path: "internal/app", What: "wiring: the explicit list of kinds, controllers and operations",
-		May: []string{"internal/face", "internal/flow", "internal/feedback", "internal/learning", "internal/catalog", "internal/judge",
+		May: []string{"internal/demo", "internal/face", "internal/flow", "internal/feedback", "internal/learning", "internal/catalog", "internal/judge",
 			"internal/adapter", "internal/agent", "internal/port", "internal/kernel"},
-		Why: "somebody has to know everybody, and one place is enough",
+		Why:   "somebody has to know everybody, and one place is enough",
+		Order: []string{".", "webtest"},
+		Why2:  "a browser looks at all of it",
 	},
 	{
 		Path: "internal/sim", What: "a company on a virtual clock",
@@ -141,23 +148,24 @@ var Guards = []Guard{
 	{"database/sql", []string{"internal/adapter", "bench"}, "SQL lives in store adapters alone, so that a store can be replaced"},
 	{"modernc.org/", []string{"internal/adapter", "bench"}, "one database is one adapter"},
 	{"github.com/jackc/", []string{"internal/adapter", "bench"}, "one database is one adapter"},
-	{"net/http", []string{"internal/adapter", "internal/agent", "internal/face", "internal/app", "bench", "examples"},
+	{"net/http", []string{"internal/adapter", "internal/agent", "internal/face", "internal/app", "internal/demo", "bench", "examples"},
 		"a subject decides; what it needs of the network is a port, and who asks it something comes through a face"},
-	{"os/exec", []string{"internal/adapter", "internal/agent", "internal/app", "bench"}, "a process is a side effect: it is started behind a port"},
+	{"os/exec", []string{"internal/adapter", "internal/agent", "internal/app", "internal/demo", "bench"}, "a process is a side effect: it is started behind a port"},
 	{"k8s.io/", []string{"internal/adapter"}, "an orchestrator is one way to run workloads"},
 	{"github.com/prometheus/", []string{"internal/adapter"}, "a metrics store is one source of signals"},
 	{"github.com/google/go-containerregistry/", []string{"internal/adapter"}, "how images are stored is behind a port"},
-	{"github.com/spf13/", []string{"internal/face/cli", "internal/app"}, "commands come from operations; only what is no operation is written by hand"},
+	{"github.com/spf13/", []string{"internal/face/cli", "internal/app", "internal/demo"}, "commands come from operations; only what is no operation is written by hand"},
 	{"html/template", []string{"internal/face/web"}, "pages are one face"},
 	{"go.yaml.in/", []string{"internal/kernel/resource", "internal/flow/pipeline", "internal/feedback/slo", "internal/learning/dora", "internal/face/cli"},
 		"resources are decoded in one place, with file, line and column; the others read or write foreign documents, or have a key of two shapes"},
+	{"github.com/go-json-experiment/", []string{"internal/kernel/event"}, "events are decoded by the million, and this is what encoding/json is to become; nobody else needs to know"},
 	{"cel.dev/cel-go/", []string{"internal/flow/pipeline", "internal/feedback/policy"}, "two rooms let users write conditions; others do not need a language"},
 	{"github.com/chromedp/", nil, "a browser is for tests"},
 	{"pgregory.net/rapid", nil, "properties are for tests"},
 }
 
-// PureRooms import nothing but the standard library and what the plan allows;
-// of the kernel, only what decodes YAML stands on somebody else's code.
+// PureRooms import nothing but the standard library and what a guard names them
+// for.
 var PureRooms = []string{"internal/judge", "internal/kernel", "internal/port"}
 
 // Bounds on the shape of the code.
