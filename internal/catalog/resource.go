@@ -70,7 +70,7 @@ type Rollout struct {
 	OnDeadline    string        `json:"onDeadline,omitempty"`    // ask (default), back or on
 	FalseRollback Percent       `json:"falseRollback,omitempty"` // chance that a healthy change is ever taken back; default 1%
 	BudgetShare   Percent       `json:"budgetShare,omitempty"`   // of the error budget left that one change may spend before it is stopped; default 2%
-	Warmup        time.Duration `json:"warmup,omitempty"`        // after the canary's first request, not judged; default 0
+	Warmup        time.Duration `json:"warmup,omitempty"`        // after the canary's first request, in which only a majority of bad requests counts against it; default: stepDuration, at most 1m
 	Tolerated     Percent       `json:"tolerated,omitempty"`     // relative worsening that is accepted; default 0%
 }
 

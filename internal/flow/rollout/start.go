@@ -193,6 +193,10 @@ func planOf(s catalog.Service, e catalog.Environment, passed release.Passed, goa
 		DeclaredRate: s.Traffic.PerSecond(), PeriodSeconds: s.Objectives.Window.Seconds(), ReadySeconds: readyWithin.Seconds(),
 		BinSeconds: min(max(r.StepDuration.Seconds()/6, 1), 10),
 	}
+	if p.WarmupSeconds == 0 {
+		// Caches are cold at first, which is no fault of the change.
+		p.WarmupSeconds = min(p.StepSeconds, time.Minute.Seconds())
+	}
 	if passed.BudgetShare > 0 {
 		p.BudgetShare = min(p.BudgetShare, passed.BudgetShare)
 	}
