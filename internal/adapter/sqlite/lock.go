@@ -28,7 +28,7 @@ func lock(path string) (*os.File, error) {
 		return nil, problem.New(problem.Conflict, "store.open", "%s is in use by another Flyball server (%s)", path, strings.TrimSpace(string(holder))).
 			WithNext("stop that server, or give this one a data directory of its own")
 	}
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = fmt.Fprintf(f, "process %d\n", os.Getpid())
 	}
 	if err != nil {

@@ -142,7 +142,7 @@ func TestGeneratedIDs(t *testing.T) {
 	if a, b := at(0), at(time.Microsecond); a[:11] >= b[:11] || len(a) != len(b) {
 		t.Errorf("identifiers %s, %s do not grow with time", a, b)
 	}
-	if at(0) == at(0) {
+	if a, b := at(0), at(0); a == b {
 		t.Error("identifiers repeat")
 	}
 }
