@@ -15,8 +15,9 @@ import (
 
 const (
 	cursorName = "measure"
-	chunk      = time.Hour // of minutes
-	pageSize   = 5000
+	chunk      = time.Hour        // of minutes
+	pageSize   = 2000             // bins of one pull; with their minutes fewer than store.MaxWrites chunks
+	span       = 10 * time.Second // of the bins in one chunk
 )
 
 // Collector moves bins from a source into the store.
@@ -81,22 +82,27 @@ func (c *Collector) Pull(ctx context.Context) (int, error) {
 
 func (c *Collector) store(ctx context.Context, bins []measure.Bin) error {
 	last := bins[len(bins)-1].Seq
-	bySeries := map[string][]measure.Bin{}
+	type chunk struct {
+		series string
+		start  time.Time
+	}
+	chunks := map[chunk][]measure.Bin{}
 	for _, b := range bins {
 		if b.Service != "" {
-			name := binSeries(b.Service, b.Environment, b.Revision)
-			bySeries[name] = append(bySeries[name], b)
+			c := chunk{binSeries(b.Service, b.Environment, b.Revision), b.Time.UTC().Truncate(span)}
+			chunks[c] = append(chunks[c], b)
 		}
 	}
 	var writes []store.BlobWrite
-	for name, group := range bySeries {
+	for c, group := range chunks {
 		data, err := json.Marshal(group)
 		if err != nil {
 			return err
 		}
-		// Two pulls may bring bins of one second: the sequence keeps their chunks apart.
-		at := group[0].Time.Truncate(time.Second).Add(time.Duration(group[0].Seq%1e6) * time.Microsecond)
-		writes = append(writes, store.BlobWrite{Series: name, Start: at, Data: data})
+		// Several pulls may bring bins of the same seconds: the sequence keeps
+		// their chunks apart. A chunk begins before all of its bins.
+		at := c.start.Add(time.Duration(group[0].Seq%1e6) * time.Microsecond)
+		writes = append(writes, store.BlobWrite{Series: c.series, Start: at, Data: data})
 	}
 	minutes, err := c.addMinutes(ctx, bins)
 	if err != nil {
@@ -120,8 +126,7 @@ func minuteSeries(service, environment string) string {
 
 // Bins returns a revision's bins that begin in [from, until), in order of time.
 func (c *Collector) Bins(ctx context.Context, service, environment, revision string, from, until time.Time) ([]measure.Bin, error) {
-	// A chunk holds the bins of one pull: it may begin a little before its last bin.
-	blobs, err := c.blobs.Range(ctx, binSeries(service, environment, revision), from.Add(-2*time.Minute), until)
+	blobs, err := c.blobs.Range(ctx, binSeries(service, environment, revision), from.UTC().Truncate(span), until.Add(time.Second))
 	if err != nil {
 		return nil, err
 	}
