@@ -4,8 +4,9 @@
 //   - the tests of this package, which every change must pass. They read the
 //     source of the whole repository (tree.go) and check what imports what
 //     (imports.go), what each package and file is like (source.go), that one
-//     noun names the same thing everywhere (nouns.go), and that no page links
-//     to something that is not there (links.go);
+//     noun names the same thing everywhere (nouns.go), that every field people
+//     write in files is described (fields.go), and that no page links to
+//     something that is not there (links.go);
 //   - the list in ARCHITECTURE.md, written by go run ./internal/house/architecture
 //     (architecture.go), which therefore cannot drift from what is checked;
 //   - the answer to a newcomer's "may I import this here?": the reason stands

@@ -49,6 +49,14 @@ func TestLinks(t *testing.T) {
 	report(t, findings)
 }
 
+func TestFields(t *testing.T) {
+	findings, err := CheckFields(source(t), root())
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, findings)
+}
+
 // Every page of docs/ is found from docs/README.md.
 func TestIndex(t *testing.T) {
 	index, err := fs.ReadFile(root(), "docs/README.md")

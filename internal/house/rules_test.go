@@ -218,6 +218,25 @@ func TestNounRules(t *testing.T) {
 	}
 }
 
+func TestFieldRules(t *testing.T) {
+	defer func(before []struct{ Dir, Type, Page string }) { Specs = before }(Specs)
+	Specs = Specs[:1]
+	for _, c := range []struct{ name, text, page, want string }{
+		{"described", "type ServiceSpec struct {\n\tTeam string `json:\"team,omitempty\"`\n}\n", "| `team` | owner |", ""},
+		{"not described", "type ServiceSpec struct {\n\tTeam string `json:\"team\"`\n}\n", "| `teams` | owner |", "does not mention the field team"},
+		{"no such type", "type Spec int\n", "| `team` | owner |", "no type ServiceSpec"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tree, root := plant(t, map[string]string{"internal/catalog/resource.go": c.text, "docs/resources.md": c.page})
+			findings, err := CheckFields(tree, root)
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect(t, findings, c.want)
+		})
+	}
+}
+
 func TestLinkRules(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"a page", "[a](docs/a.md)", ""},
