@@ -71,6 +71,7 @@ type App struct {
 	env         *control.Env
 	parts       parts
 	epoch       atomic.Int64
+	leadsUntil  atomic.Int64 // Unix nanoseconds, by the wall: a suspended machine's other clocks may stand still
 	Operations  []operation.Operation
 
 	// Of an App that is driven by Tick.
@@ -166,7 +167,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	part("lease", a.renew)
 	part("objectives", a.followDeclarations)
 	for _, c := range a.chores() {
-		part(c.name, a.every(c.interval, c.run))
+		part(c.name, a.every(c.interval, a.leading(c.run)))
 	}
 	part("controllers", a.controls.Run)
 	if ready != nil {
@@ -195,11 +196,13 @@ func (a *App) acquire(ctx context.Context) error {
 
 // lead takes the lease and claims what is written under it.
 func (a *App) lead(ctx context.Context) error {
+	asked := a.cfg.Clock.Now()
 	epoch, err := a.ports.Store.Leases().Acquire(ctx, leaseName, a.cfg.Holder, leaseTTL)
 	if err != nil {
 		return err
 	}
 	a.epoch.Store(epoch)
+	a.leadsUntil.Store(asked.Add(leaseTTL).UnixNano())
 	if a.cfg.Claim != nil {
 		return a.cfg.Claim(ctx, epoch)
 	}
@@ -218,9 +221,11 @@ func (a *App) renew(ctx context.Context) error {
 }
 
 func (a *App) keepLease(ctx context.Context) error {
+	asked := a.cfg.Clock.Now()
 	err := a.ports.Store.Leases().Renew(ctx, leaseName, a.cfg.Holder, a.epoch.Load(), leaseTTL)
 	switch problem.KindOf(err) {
 	case "":
+		a.leadsUntil.Store(asked.Add(leaseTTL).UnixNano())
 	case problem.Conflict:
 		return fmt.Errorf("another server has taken over: %w", err)
 	default:

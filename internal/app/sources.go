@@ -173,10 +173,11 @@ func (a *App) minutes(ctx context.Context, service, environment string, from, un
 	return err
 }
 
-// collect takes new counts and moves the objectives' time.
+// collect moves the objectives' time and takes new counts.
 func (a *App) collect(ctx context.Context) error {
-	_, err := a.collector.Pull(ctx)
+	// Time first: after a jump of the clock, new counts are not ahead of it.
 	a.watcher.Tick(a.cfg.Clock.Now())
+	_, err := a.collector.Pull(ctx)
 	return err
 }
 

@@ -57,7 +57,7 @@ func (a *App) Tick(ctx context.Context) error {
 		if !a.isDue(c.name, c.interval) {
 			continue
 		}
-		if err := c.run(ctx); err != nil && ctx.Err() == nil {
+		if err := a.leading(c.run)(ctx); err != nil && ctx.Err() == nil {
 			a.cfg.Logger.Warn("trying again", "part", c.name, "error", err)
 		}
 	}
@@ -77,6 +77,19 @@ func (a *App) Tick(ctx context.Context) error {
 		return a.keepLease(ctx)
 	}
 	return ctx.Err()
+}
+
+// leading has a chore wait while the lease may be somebody else's. What
+// controllers do is fenced by the lease's epoch; writes of counts are not, and a
+// server that was suspended must not put its old sums over those of the one
+// that has taken over meanwhile.
+func (a *App) leading(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if a.cfg.Clock.Now().UnixNano() >= a.leadsUntil.Load() {
+			return nil
+		}
+		return run(ctx)
+	}
 }
 
 // isDue reports whether a chore is to be done now, and notes when it is next.

@@ -41,7 +41,7 @@ type Unpacker func(ctx context.Context, digest string) (dir string, err error)
 // what is wanted, so that running it again changes nothing.
 func Types(runtime workload.Runtime, router traffic.Router, unpack Unpacker) []control.Type {
 	return []control.Type{
-		{Name: ActionEnsure, Attempts: 5, Run: func(ctx context.Context, a action.Action) (any, error) {
+		{Name: ActionEnsure, Attempts: 5, Wish: true, Run: func(ctx context.Context, a action.Action) (any, error) {
 			var p EnsureParams
 			if err := params(a, &p); err != nil {
 				return nil, err
@@ -56,14 +56,14 @@ func Types(runtime workload.Runtime, router traffic.Router, unpack Unpacker) []c
 				Readiness: workload.Readiness{Path: p.Workload.ReadyPath, Deadline: seconds(p.Plan.ReadySeconds)},
 			})
 		}},
-		{Name: ActionRemove, Run: func(ctx context.Context, a action.Action) (any, error) {
+		{Name: ActionRemove, Wish: true, Run: func(ctx context.Context, a action.Action) (any, error) {
 			var p RefParams
 			if err := params(a, &p); err != nil {
 				return nil, err
 			}
 			return nil, runtime.Remove(ctx, workload.Ref{Service: p.Service, Environment: p.Environment, Revision: p.Revision})
 		}},
-		{Name: ActionShift, Run: func(ctx context.Context, a action.Action) (any, error) {
+		{Name: ActionShift, Wish: true, Run: func(ctx context.Context, a action.Action) (any, error) {
 			var s traffic.Split
 			if err := params(a, &s); err != nil {
 				return nil, err

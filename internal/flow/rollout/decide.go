@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/flow/release"
 	"github.com/flyball-dev/flyball/internal/judge"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
@@ -69,7 +70,7 @@ func start(v control.View[Rollout], now time.Time) control.Plan {
 	if len(r.Pending) == 0 && r.ReadyAt.IsZero() && r.Step == 0 && !ensured(v) {
 		return control.Plan{
 			Verdict: "start", Rule: ruleStart, Reason: fmt.Sprintf("start %d × %s", r.Workload.Instances, r.Revision), Cause: r.Event,
-			Actions: []action.Proposal{r.propose(ActionEnsure, "start revision "+r.Revision, EnsureParams{Started: r.Started})},
+			Actions: []action.Proposal{r.propose(ActionEnsure, r.workload(r.Revision), "start revision "+r.Revision, EnsureParams{Started: r.Started})},
 			Wake:    now.Add(tick),
 		}
 	}
@@ -131,12 +132,22 @@ func shift(r Rollout, step, weight int, reason string) control.Plan {
 		Facts: []event.Draft{{Type: EventStepped, Data: Stepped{
 			Rollout: r.Rollout, Service: r.Service, Environment: r.Environment, Revision: r.Revision, Step: step, Weight: weight,
 		}}},
-		Actions: []action.Proposal{r.propose(ActionShift, fmt.Sprintf("%s gets %s of the traffic", r.Revision, percent(weight)), r.split(weight))},
+		Actions: []action.Proposal{r.propose(ActionShift, r.traffic(), fmt.Sprintf("%s gets %s of the traffic", r.Revision, percent(weight)), r.split(weight))},
 	}
 }
 
-func (r Rollout) propose(typ, reason string, params any) action.Proposal {
-	return action.Proposal{Type: typ, Subject: "rollout/" + r.Rollout, Reason: reason, Params: action.Params(params)}
+// propose proposes an action of this rollout in a slot: of several wishes for
+// the same thing, the newest counts.
+func (r Rollout) propose(typ, slot, reason string, params any) action.Proposal {
+	return action.Proposal{Type: typ, Subject: "rollout/" + r.Rollout, Slot: slot, Reason: reason, Params: action.Params(params)}
+}
+
+// traffic is the slot of wishes for the place's split.
+func (r Rollout) traffic() string { return "traffic/" + release.PlaceKey(r.Service, r.Environment) }
+
+// workload is the slot of wishes for a revision in the place.
+func (r Rollout) workload(revision string) string {
+	return "workload/" + release.PlaceKey(r.Service, r.Environment) + "/" + revision
 }
 
 func percent(basisPoints int) string {
@@ -153,7 +164,7 @@ func judgeNow(v control.View[Rollout], now time.Time) control.Plan {
 		return control.Plan{
 			Verdict: "hold", Rule: ruleLease, Cause: r.Event, Wake: now.Add(tick),
 			Reason:  "the canary's lease lapsed while nobody refreshed it, and everybody got the stable revision; it gets its share again",
-			Actions: []action.Proposal{r.propose(ActionShift, "renew the lapsed share", r.split(r.Weight))},
+			Actions: []action.Proposal{r.propose(ActionShift, r.traffic(), "renew the lapsed share", r.split(r.Weight))},
 		}
 	}
 	l := newLook(v, now)
@@ -196,7 +207,7 @@ func promote(v control.View[Rollout], now time.Time) control.Plan {
 		Facts: []event.Draft{{Type: EventPromoted, Data: end}, {Type: EventFinished, Data: end}},
 	}
 	if r.From != "" && r.From != r.Revision {
-		plan.Actions = append(plan.Actions, r.propose(ActionRemove, "nobody is sent to "+r.From+" any more", RefParams{Service: r.Service, Environment: r.Environment, Revision: r.From}))
+		plan.Actions = append(plan.Actions, r.propose(ActionRemove, r.workload(r.From), "nobody is sent to "+r.From+" any more", RefParams{Service: r.Service, Environment: r.Environment, Revision: r.From}))
 	}
 	return plan
 }

@@ -35,7 +35,7 @@ func goBack(v control.View[Rollout], now time.Time, c cause) control.Plan {
 		Facts: []event.Draft{{Type: typ, Data: end}},
 	}
 	if r.Step > 0 && r.From != "" {
-		plan.Actions = append(plan.Actions, r.propose(ActionShift, "everybody gets "+r.From+" again", r.split(0)))
+		plan.Actions = append(plan.Actions, r.propose(ActionShift, r.traffic(), "everybody gets "+r.From+" again", r.split(0)))
 	}
 	return plan
 }
@@ -60,7 +60,7 @@ func finishBack(v control.View[Rollout], now time.Time) control.Plan {
 		Facts: []event.Draft{{Type: EventFinished, Data: end}},
 	}
 	if r.Revision != r.From {
-		plan.Actions = append(plan.Actions, r.propose(ActionRemove, "stop "+r.Revision, RefParams{Service: r.Service, Environment: r.Environment, Revision: r.Revision}))
+		plan.Actions = append(plan.Actions, r.propose(ActionRemove, r.workload(r.Revision), "stop "+r.Revision, RefParams{Service: r.Service, Environment: r.Environment, Revision: r.Revision}))
 	}
 	return plan
 }

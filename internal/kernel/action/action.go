@@ -5,6 +5,7 @@
 //
 //	proposed → blocked | awaiting approval | allowed → running → succeeded | failed
 //	                         any state before running → superseded | rejected
+//	                         running, between tries of a wish → superseded
 //
 // Budget gates, human approval, audit and retry are therefore one mechanism.
 // Run is repeated until its result is recorded, so that inside Flyball an
@@ -40,7 +41,7 @@ type Proposal struct {
 	ID      string          `json:"id"`             // stable and unique
 	Type    string          `json:"type"`           // such as "traffic.shift"
 	Subject string          `json:"subject"`        // such as "rollout/checkout-42"
-	Slot    string          `json:"slot,omitempty"` // of actions in one slot that have not started, only the newest stays
+	Slot    string          `json:"slot,omitempty"` // of actions in one slot that have not started, or are wishes, only the newest stays
 	Reason  string          `json:"reason"`         // for a person
 	Params  json.RawMessage `json:"params"`         // for the Type
 	Order   int64           `json:"order,omitempty"`
@@ -154,7 +155,7 @@ const ProjectionName = "action"
 // Projection folds actions.
 func Projection() *projection.Projection {
 	return projection.Define(projection.Fold[Action]{
-		Name: ProjectionName, Version: 1, Types: []string{"action."},
+		Name: ProjectionName, Version: 2, Types: []string{"action."},
 		Keys: func(e event.Event) []string {
 			ref, err := event.Decode[Ref](e)
 			if err != nil || ref.ID == "" {
@@ -177,7 +178,7 @@ func indexes(_ string, a Action) []projection.Index {
 	if !a.Phase.Done() {
 		out = append(out, projection.Index{Name: "open", Value: "yes", Sort: order})
 	}
-	if a.Slot != "" && a.Phase.Pending() {
+	if a.Slot != "" && !a.Phase.Done() {
 		out = append(out, projection.Index{Name: "slot", Value: a.Slot, Sort: order})
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/kernel/action"
@@ -29,6 +30,10 @@ type Type struct {
 	Run func(ctx context.Context, a action.Action) (output any, err error)
 	// Attempts bounds the tries; 0 is no bound.
 	Attempts int
+	// Wish says that Run only tells the world what is wanted: once a newer action
+	// in the same slot is proposed, an older one is not tried again, lest an old
+	// wish come true after the newer one.
+	Wish bool
 	// Wakes names the actions whose gate an event may change; may be nil.
 	Wakes func(ctx context.Context, e event.Event, r projection.Reader) []string
 }
@@ -44,11 +49,17 @@ type GateInput struct {
 type Executor struct {
 	types  map[string]Type
 	reader projection.Reader
+
+	mu    sync.Mutex
+	slots map[string]bool // slots in which an action is being processed
 }
+
+// slotWait is how long an action waits for another in its slot.
+const slotWait = 200 * time.Millisecond
 
 // NewExecutor makes an executor for the action types given.
 func NewExecutor(r projection.Reader, types ...Type) *Executor {
-	x := &Executor{types: map[string]Type{}, reader: r}
+	x := &Executor{types: map[string]Type{}, reader: r, slots: map[string]bool{}}
 	for _, t := range types {
 		if _, twice := x.types[t.Name]; twice {
 			panic("control: action type " + t.Name + " declared twice")
@@ -125,14 +136,20 @@ func (x *Executor) Process(ctx context.Context, env *Env, key, _ string) (time.T
 	if !known {
 		return time.Time{}, x.record(ctx, env, a, version, event.Draft{Type: action.EventFailed, Data: action.Attempt{ID: a.ID, Error: "no action type named " + a.Type}})
 	}
-	if a.Phase.Pending() {
-		newer, err := x.newerInSlot(ctx, env, a)
+	if !x.enter(a.Slot) {
+		return env.Now().Add(slotWait), nil
+	}
+	defer x.leave(a.Slot)
+	if a.Phase.Pending() || t.Wish {
+		newer, err := x.newerInSlot(ctx, env, a, t.Wish)
 		if err != nil {
 			return time.Time{}, err
 		}
 		if newer != "" {
 			return time.Time{}, x.record(ctx, env, a, version, event.Draft{Type: action.EventSuperseded, Data: action.Ref{ID: a.ID, Reason: "a newer action in the same slot was proposed: " + newer}})
 		}
+	}
+	if a.Phase.Pending() {
 		done, wake, err := x.gate(ctx, env, t, a, version)
 		if err != nil || done {
 			return wake, err
@@ -147,9 +164,27 @@ func (x *Executor) Process(ctx context.Context, env *Env, key, _ string) (time.T
 	return x.run(ctx, env, t, a, version)
 }
 
-// newerInSlot is a pending action in the same slot proposed later, if any; older
-// ones found on the way are superseded.
-func (x *Executor) newerInSlot(ctx context.Context, env *Env, a action.Action) (string, error) {
+// enter takes a slot, in which one action is processed at a time.
+func (x *Executor) enter(slot string) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if slot != "" && x.slots[slot] {
+		return false
+	}
+	x.slots[slot] = true
+	return true
+}
+
+func (x *Executor) leave(slot string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.slots, slot)
+}
+
+// newerInSlot is an action in the same slot proposed later, if any is not done;
+// older ones found on the way are superseded if they have not started, or are
+// wishes.
+func (x *Executor) newerInSlot(ctx context.Context, env *Env, a action.Action, wish bool) (string, error) {
 	if a.Slot == "" {
 		return "", nil
 	}
@@ -161,7 +196,7 @@ func (x *Executor) newerInSlot(ctx context.Context, env *Env, a action.Action) (
 		if other.Position > a.Position {
 			return other.ID, nil
 		}
-		if other.Position < a.Position {
+		if other.Position < a.Position && (wish || other.Phase.Pending()) {
 			v, err := env.Log.Version(ctx, "action/"+other.ID)
 			if err != nil {
 				return "", err
