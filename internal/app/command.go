@@ -14,6 +14,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/adapter/git"
 	"github.com/flyball-dev/flyball/internal/adapter/memory"
 	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/demo"
 	"github.com/flyball-dev/flyball/internal/face/cli"
 	"github.com/flyball-dev/flyball/internal/flow/change"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
@@ -55,7 +56,7 @@ func Declarations() []operation.Operation {
 func Main(args []string) int {
 	ops := Declarations()
 	root := cli.New(ops, append(localCommands(),
-		upCommand(), initCommand(), validateCommand(), pushCommand(ops),
+		upCommand(), downCommand(), demo.Command(), initCommand(), validateCommand(), pushCommand(ops),
 		directoryCommand(ops, "diff", "Show what applying a directory of resources would change"),
 		directoryCommand(ops, "apply", "Apply a directory of resources, whole or not at all"),
 		cli.Shortcut("restart", byName(ops, "service.restart")),

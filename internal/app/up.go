@@ -20,6 +20,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/adapter/webhook"
 	"github.com/flyball-dev/flyball/internal/agent"
 	"github.com/flyball-dev/flyball/internal/face/api"
+	"github.com/flyball-dev/flyball/internal/face/web"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
@@ -176,6 +177,10 @@ func (a *App) Face(version string) (*Face, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/api/v1/", f)
 	mux.Handle("/events", f)
+	mux.Handle("/", web.New(web.Options{
+		API: f, Operations: a.Operations, Reader: a.env.Reader, Log: a.log, Objectives: a.watcher, Signals: a.collector,
+		Clock: a.cfg.Clock, Logger: a.cfg.Logger, Version: version,
+	}))
 	return &Face{API: f, Handler: f.Guard(mux)}, nil
 }
 
