@@ -14,9 +14,10 @@ import (
 
 // The action types of a rollout.
 const (
-	ActionEnsure = "workload.ensure" // parameters EnsureParams
-	ActionRemove = "workload.remove" // parameters RefParams
-	ActionShift  = "traffic.shift"   // parameters traffic.Split
+	ActionEnsure  = "workload.ensure" // parameters EnsureParams
+	ActionRemove  = "workload.remove" // parameters RefParams
+	ActionShift   = "traffic.shift"   // parameters traffic.Split
+	ActionUnroute = "traffic.remove"  // parameters RefParams
 )
 
 // CanaryLease is how long a canary keeps its share without being refreshed.
@@ -62,6 +63,13 @@ func Types(runtime workload.Runtime, router traffic.Router, unpack Unpacker) []c
 				return nil, err
 			}
 			return nil, runtime.Remove(ctx, workload.Ref{Service: p.Service, Environment: p.Environment, Revision: p.Revision})
+		}},
+		{Name: ActionUnroute, Wish: true, Run: func(ctx context.Context, a action.Action) (any, error) {
+			var p RefParams
+			if err := params(a, &p); err != nil {
+				return nil, err
+			}
+			return nil, router.Remove(ctx, p.Service, p.Environment)
 		}},
 		{Name: ActionShift, Wish: true, Run: func(ctx context.Context, a action.Action) (any, error) {
 			var s traffic.Split

@@ -34,8 +34,12 @@ func goBack(v control.View[Rollout], now time.Time, c cause) control.Plan {
 		Verdict: "back", Rule: c.rule, Reason: c.reason, Cause: r.Event, Wake: now.Add(tick),
 		Facts: []event.Draft{{Type: typ, Data: end}},
 	}
-	if r.Step > 0 && r.From != "" {
+	switch {
+	case r.Step > 0 && r.From != "":
 		plan.Actions = append(plan.Actions, r.propose(ActionShift, r.traffic(), "everybody gets "+r.From+" again", r.split(0)))
+	case r.Step > 0:
+		plan.Actions = append(plan.Actions, r.propose(ActionUnroute, r.traffic(), "nobody gets "+r.Revision+" any more, and there is nothing to go back to",
+			RefParams{Service: r.Service, Environment: r.Environment, Revision: r.Revision}))
 	}
 	return plan
 }
@@ -43,8 +47,10 @@ func goBack(v control.View[Rollout], now time.Time, c cause) control.Plan {
 // finishBack ends a rollout once nobody is sent to its revision any more.
 func finishBack(v control.View[Rollout], now time.Time) control.Plan {
 	r := v.State
-	if p := r.waiting(ActionShift); p != nil && p.Phase != action.Failed {
-		return control.Plan{Wake: now.Add(tick)}
+	for _, typ := range []string{ActionShift, ActionUnroute} {
+		if p := r.waiting(typ); p != nil && p.Phase != action.Failed {
+			return control.Plan{Wake: now.Add(tick)}
+		}
 	}
 	outcome, reason := "rolled_back", r.Reason
 	if r.Ended != nil {
