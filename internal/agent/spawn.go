@@ -88,6 +88,9 @@ func Spawn(ctx context.Context, cfg Config) error {
 	if !live && healthy(cfg) == nil {
 		return nil // somebody runs one in the foreground
 	}
+	if err := vacant(cfg.ProxyListen); err != nil {
+		return err
+	}
 	if err := supervise.Start(ctx, runDir(cfg.Dir, n+1), spec); err != nil {
 		return err
 	}
@@ -100,6 +103,16 @@ func Spawn(ctx context.Context, cfg Config) error {
 		}
 	}
 	return nil
+}
+
+// vacant makes sure, before an agent is started in vain, that it can listen.
+func vacant(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return problem.New(problem.Unavailable, "agent.spawn", "requests cannot be served at %s: %w", address, err).
+			WithNext("end what uses it, or choose another address with --traffic")
+	}
+	return l.Close()
 }
 
 // Stop ends the agent that Spawn started, if there is one, and returns when it

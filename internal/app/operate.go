@@ -11,6 +11,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
+	"github.com/flyball-dev/flyball/internal/flow/pipeline"
 	"github.com/flyball-dev/flyball/internal/flow/release"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
@@ -48,7 +49,8 @@ type PlaceStatus struct {
 	Weight      int     `json:"weight,omitempty"` // canary's share, basis points
 	Budget      float64 `json:"budget"`           // least share left of its objectives; 1 without any
 	Objective   string  `json:"objective,omitempty"`
-	Burn1h      float64 `json:"burn_1h"` // greatest burn rate of its objectives over 1 h
+	Burn1h      float64 `json:"burn_1h"`       // greatest burn rate of its objectives over 1 h
+	Run         string  `json:"run,omitempty"` // newest run of its pipeline, while it runs or if it failed
 	State       string  `json:"state"`
 }
 
@@ -295,20 +297,42 @@ func (a *App) placeStatus(ctx context.Context, r projection.Reader, s catalog.Se
 			p.State = "frozen: " + budget.Policy.Reason
 		}
 	}
-	if place.Moving != "" {
-		m, ok, err := rollout.Get(ctx, r, place.Moving)
-		if err != nil {
-			return p, err
-		}
-		if ok {
-			p.Moving, p.Rollout, p.Weight = m.Revision, m.Rollout, m.Weight
-			p.State = fmt.Sprintf("%s %s, canary %g %%", m.Strategy, m.Phase, float64(m.Weight)/100)
-			if m.Reason != "" {
-				p.State += ": " + m.Reason
-			}
-		}
+	if err := p.move(ctx, r, place.Moving); err != nil {
+		return p, err
 	}
-	return p, nil
+	return p, p.build(ctx, r)
+}
+
+// move adds the rollout that is under way, if there is one.
+func (p *PlaceStatus) move(ctx context.Context, r projection.Reader, name string) error {
+	if name == "" {
+		return nil
+	}
+	m, ok, err := rollout.Get(ctx, r, name)
+	if err != nil || !ok {
+		return err
+	}
+	p.Moving, p.Rollout, p.Weight = m.Revision, m.Rollout, m.Weight
+	p.State = fmt.Sprintf("%s %s, canary %g %%", m.Strategy, m.Phase, float64(m.Weight)/100)
+	if m.Reason != "" {
+		p.State += ": " + m.Reason
+	}
+	return nil
+}
+
+// build adds the newest run of the service's pipeline, unless it succeeded.
+func (p *PlaceStatus) build(ctx context.Context, r projection.Reader) error {
+	runs, _, err := projection.List[pipeline.Run](ctx, r, pipeline.ProjectionName, projection.Filter{Index: "service", Value: p.Service, Limit: 1, Newest: true})
+	if err != nil || len(runs) == 0 || runs[0].Result == pipeline.Success {
+		return err
+	}
+	run := runs[0]
+	p.Run = run.ID
+	p.State += fmt.Sprintf("; run %s: %s", run.ID, or(string(run.Result), string(run.Phase)))
+	if run.Reason != "" {
+		p.State += ", " + run.Reason
+	}
+	return nil
 }
 
 func (o *operate) top(ctx context.Context, _ operation.Caller, in TopInput) (operation.Page[Instance], error) {
@@ -345,14 +369,40 @@ func (o *operate) logs(ctx context.Context, _ operation.Caller, in RunsInput) (O
 	if err != nil {
 		return Output{}, err
 	}
-	status, instance := pick(list, in)
-	if status == nil {
-		return Output{}, problem.New(problem.NotFound, "logs.show", "no instance of %s runs in %s as %q", in.Service, in.Environment, in.Revision).
-			WithNext("flyball top lists what runs")
+	ref, instance := workload.Ref{}, ""
+	if status, id := pick(list, in); status != nil {
+		ref, instance = status.Ref, id
+	} else if ref, instance, err = o.ended(ctx, in); err != nil {
+		return Output{}, err
 	}
-	chunk, err := o.app.ports.Runtime.Output(ctx, status.Ref, instance, -workload.MaxOutput, workload.MaxOutput)
-	return Output{Service: in.Service, Revision: status.Revision, Instance: instance, Text: strings.ToValidUTF8(string(chunk.Data), "\uFFFD")}, err
+	chunk, err := o.app.ports.Runtime.Output(ctx, ref, instance, -workload.MaxOutput, workload.MaxOutput)
+	if problem.KindOf(err) == problem.NotFound {
+		err = problem.New(problem.NotFound, "logs.show", "nothing is left of what instance %s of %s printed", instance, ref).WithNext("flyball top lists what runs")
+	}
+	return Output{Service: in.Service, Revision: ref.Revision, Instance: instance, Text: strings.ToValidUTF8(string(chunk.Data), "\uFFFD")}, err
 }
+
+// ended names an instance that no longer runs, such as that of a canary that
+// was taken back: its output is kept for a while.
+func (o *operate) ended(ctx context.Context, in RunsInput) (workload.Ref, string, error) {
+	ref := workload.Ref{Service: in.Service, Environment: in.Environment}
+	recent, _, err := projection.List[rollout.Rollout](ctx, o.app.env.Reader, rollout.ProjectionName,
+		projection.Filter{Index: "place", Value: in.Service + "." + in.Environment, Limit: 100, Newest: true})
+	if err != nil {
+		return ref, "", err
+	}
+	for _, r := range recent {
+		if strings.HasPrefix(r.Revision, in.Revision) {
+			ref.Revision = r.Revision
+			return ref, or(in.Instance, firstInstance), nil
+		}
+	}
+	return ref, "", problem.New(problem.NotFound, "logs.show", "no instance of %s runs in %s as %q", in.Service, in.Environment, in.Revision).
+		WithNext("flyball top lists what runs")
+}
+
+// firstInstance is the name a runtime gives the first instance of a revision.
+const firstInstance = "0-1"
 
 // pick chooses an instance: of the revision named, else of the newest started.
 func pick(list []workload.Status, in RunsInput) (*workload.Status, string) {
