@@ -77,7 +77,9 @@ func TestRevokeAndOperations(t *testing.T) {
 		fill(in)
 		return ops[name].Call(context.Background(), who, in)
 	}
-	create := func(in any) { *in.(*access.CreateInput) = access.CreateInput{Name: "token:ci", Role: operation.Developer} }
+	create := func(in any) {
+		*in.(*access.CreateInput) = access.CreateInput{Name: "token:ci", Role: operation.Developer}
+	}
 	if _, err := call(teamAdmin, "token.create", create); problem.KindOf(err) != problem.Denied {
 		t.Errorf("the administrator of one team made a token for all: %v", err)
 	}

@@ -113,8 +113,8 @@ func gist(e event.Event) string {
 	}
 	var d struct {
 		Title, Text, Explanation, Reason, Verdict, Revision, Level, Error, Operation, Outcome, Type, Kind string
-		Weight                                                                                              int
-		Commits                                                                                             []struct{ Subject string }
+		Weight                                                                                            int
+		Commits                                                                                           []struct{ Subject string }
 	}
 	// What does not have these fields says nothing here.
 	_ = json.Unmarshal(e.Data, &d)
