@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"go/doc"
 	"path"
-	"slices"
 	"sort"
 	"strings"
 )
@@ -67,8 +66,11 @@ func describeRoom(b *strings.Builder, t *Tree, r Room) {
 	if len(r.Order) > 0 {
 		var names []string
 		for _, o := range r.Order {
-			if o == "." {
+			switch o {
+			case ".":
 				o = path.Base(r.Path)
+			case "*":
+				o = "the others"
 			}
 			names = append(names, o)
 		}
@@ -90,13 +92,7 @@ func roomPackages(t *Tree, r Room) []string {
 			out = append(out, dir)
 		}
 	}
-	place := func(dir string) int {
-		if i := slices.Index(r.Order, part(r, dir)); i >= 0 {
-			return i
-		}
-		return len(r.Order)
-	}
-	sort.SliceStable(out, func(i, j int) bool { return place(out[i]) < place(out[j]) })
+	sort.SliceStable(out, func(i, j int) bool { return place(r, part(r, out[i])) < place(r, part(r, out[j])) })
 	return out
 }
 

@@ -70,9 +70,9 @@ func refusedInside(from, to string) string {
 		}
 		return "what lies below is not known above"
 	}
-	i, j := slices.Index(a.Order, x), slices.Index(a.Order, y)
+	i, j := place(*a, x), place(*a, y)
 	switch {
-	case len(a.Order) == 0:
+	case len(a.Order) == 0, i == j && i >= 0:
 		return fmt.Sprintf("no package of %s knows another (%s)", a.Path, a.Why)
 	case i < 0 || j < 0:
 		return fmt.Sprintf("%s or %s has no place in the order of %s; give it one in internal/house/rules.go", x, y, a.Path)
@@ -91,6 +91,15 @@ func roomOf(dir string) *Room {
 		}
 	}
 	return best
+}
+
+// place is where a part stands in its room's order, -1 for nowhere. A star in
+// the order is every part that is not named.
+func place(r Room, part string) int {
+	if i := slices.Index(r.Order, part); i >= 0 {
+		return i
+	}
+	return slices.Index(r.Order, "*")
 }
 
 // part is the element of a room's order that a folder belongs to: the first

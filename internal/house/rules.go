@@ -9,7 +9,7 @@ type Room struct {
 	What  string   // what it is, in a phrase
 	May   []string // rooms it may import
 	Why   string   // why those and no others
-	Order []string // its own packages; each may import those before it. Empty: none imports another
+	Order []string // its own packages, * the rest; each may import those before it. Empty: none imports another
 	Why2  string   // why in that order
 }
 
@@ -115,7 +115,9 @@ var Rooms = []Room{
 		Path: "bench", What: "benchmarks beside a named peer, in one run",
 		May: []string{"internal/app", "internal/face", "internal/sim", "internal/flow", "internal/feedback", "internal/learning", "internal/catalog", "internal/judge",
 			"internal/adapter", "internal/agent", "internal/port", "internal/kernel"},
-		Why: "any part may be measured alone",
+		Why:   "any part may be measured alone",
+		Order: []string{"stage", "*"},
+		Why2:  "what is measured as users get it is set up in one way",
 	},
 	{
 		Path: "examples", What: "sample services",

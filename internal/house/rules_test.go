@@ -99,6 +99,9 @@ func TestImportRules(t *testing.T) {
 		{"test across wings", "internal/feedback/slo/a_test.go", "internal/flow/rollout", "the arrow"},
 		{"YAML in a subject", "internal/flow/change/a.go", "go.yaml.in/yaml/v3", "decoded in one place"},
 		{"YAML in the kernel", "internal/kernel/resource/a.go", "go.yaml.in/yaml/v3", ""},
+		{"bench to its stage", "bench/proxy/a.go", "bench/stage", ""},
+		{"bench to bench", "bench/proxy/a.go", "bench/judge", "no package of"},
+		{"stage to bench", "bench/stage/a.go", "bench/judge", "comes before"},
 		{"a sample on the house", "examples/shop/a.go", "internal/kernel/event", "the arrow"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
