@@ -55,9 +55,37 @@ func compile(condition string) (cel.Program, error) {
 	return env.Program(ast, cel.CostLimit(costLimit))
 }
 
+// programs keeps conditions compiled: they are few, and asked every second.
+type programs struct {
+	mu   sync.Mutex
+	kept map[string]cel.Program
+}
+
+// maxPrograms bounds what is kept; beyond it everything is compiled anew.
+const maxPrograms = 1000
+
+var compiled = programs{kept: map[string]cel.Program{}}
+
+func (p *programs) get(condition string) (cel.Program, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if program, ok := p.kept[condition]; ok {
+		return program, nil
+	}
+	program, err := compile(condition)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.kept) >= maxPrograms {
+		clear(p.kept)
+	}
+	p.kept[condition] = program
+	return program, nil
+}
+
 // holds evaluates a condition over facts.
 func holds(condition string, f Facts) (bool, error) {
-	program, err := compile(condition)
+	program, err := compiled.get(condition)
 	if err != nil {
 		return false, err
 	}
