@@ -64,7 +64,7 @@ type Plan struct {
 	DeclaredRate    float64 `json:"declared_rate"`        // requests per second the service file declares
 	Objectives      []Goal  `json:"objectives,omitempty"` // what is judged, errors first
 	PeriodSeconds   float64 `json:"period_seconds"`       // window of the objectives
-	FixPasses       bool    `json:"fix_passes,omitempty"` // it passes a freeze: judged as if a tenth of the budget were left
+	FixPasses       bool    `json:"fix_passes,omitempty"` // it passes a freeze: judged by a full budget and the policy's small share
 	ReadySeconds    float64 `json:"ready_seconds"`        // longest time until it is ready
 	BinSeconds      float64 `json:"bin_seconds"`          // windows in which failures may come together
 }

@@ -16,10 +16,6 @@ import (
 // at all, it sees within that time.
 func (p Plan) unwatched() time.Duration { return seconds(p.PeriodSeconds / 720) }
 
-// fixFloor is the share of a full budget by which a fix is judged that passes
-// a freeze, the real budget being spent.
-const fixFloor = 0.1
-
 // ceiling is the weight of a step; the one after the last is everybody.
 func (r Rollout) ceiling(step int) int {
 	if step > len(r.Plan.Steps) {
@@ -87,7 +83,8 @@ func budgetOf(v control.View[Rollout]) *release.Budget {
 
 // badLeft is how many bad events the goal's budget has left. Without an
 // objective, or before it is known, it is that of a full window at the present
-// traffic.
+// traffic. So it is for a change that passes a freeze: nothing is left to go
+// by, and what limits it is the small share that the policy gives such changes.
 func (r Rollout) badLeft(g Goal, b *release.Budget) float64 {
 	full := (1 - g.Target) * r.rate() * r.Plan.PeriodSeconds
 	if b == nil || g.Objective == "" {
@@ -98,7 +95,7 @@ func (r Rollout) badLeft(g Goal, b *release.Budget) float64 {
 			continue
 		}
 		if r.Plan.FixPasses {
-			return max(o.BadLeft, fixFloor*o.Allowed)
+			return max(o.BadLeft, o.Allowed)
 		}
 		return max(o.BadLeft, 0)
 	}
