@@ -180,7 +180,7 @@ func translate(op string, err error) error {
 			WithNext("check the disk and the permissions of the database file and its directory")
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return problem.New(problem.Internal, op, "the database file is damaged: %w", err).
-			WithNext("run flyball events verify to see which events are intact, and restore the file from a backup")
+			WithNext("run flyball event verify-file to see which events are intact, and restore the file from a backup")
 	}
 	return problem.New(problem.Internal, op, "the database refused: %w", err)
 }

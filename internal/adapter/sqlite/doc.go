@@ -10,8 +10,8 @@
 // connections of their own and never wait for a writer.
 //
 // A file belongs to one server: a lock on FILE.lock keeps a second one out,
-// and names the process that holds it. Read-only stores (flyball events
-// verify, flyball events tail) may be opened beside it.
+// and names the process that holds it. Read-only stores
+// (flyball event verify-file) may be opened beside it.
 //
 // The driver is called directly (conn.go) rather than through database/sql,
 // which halves the cost of reading an event, and keeps a caller's cancelled

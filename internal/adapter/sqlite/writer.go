@@ -237,5 +237,5 @@ func (w *writer) truncate() error {
 		}
 	}
 	return problem.New(problem.Unavailable, "event.erase", "erased, but a reader still holds the file that has a copy").
-		WithNext("erase again once long-running readers (flyball events verify) have ended")
+		WithNext("erase again once long-running readers (flyball event verify-file) have ended")
 }

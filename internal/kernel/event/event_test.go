@@ -47,7 +47,7 @@ func TestVector(t *testing.T) {
 	}
 }
 
-// naiveHash is the hash as docs/events.md words it.
+// naiveHash is the hash as docs/event.md words it.
 func naiveHash(prev []byte, e Event) []byte {
 	var b bytes.Buffer
 	b.Write(prev)
