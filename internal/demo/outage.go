@@ -96,19 +96,3 @@ func (t *teller) stoppedAgain(ctx context.Context, s *Step) (string, error) {
 	}
 	return "no request failed", nil
 }
-
-func (t *teller) resolved(ctx context.Context, s *Step) (string, error) {
-	if err := t.close(ctx, t.incident, "the shop no longer needs the inventory to answer: "+t.fix); err != nil {
-		return "", err
-	}
-	var i struct {
-		State string `json:"state"`
-	}
-	if err := t.client.get(ctx, "/incidents/"+t.incident, &i); err != nil {
-		return "", err
-	}
-	if i.State != "resolved" {
-		return "it is " + i.State, nil
-	}
-	return "acknowledged and resolved", nil
-}

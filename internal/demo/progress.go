@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -77,7 +78,7 @@ func (p *progress) told(s Step) {
 	}
 	p.stage.say("%s %6.1f s  %s: %s", mark, s.Seconds, s.Name, s.Got)
 	if s.Detail != "" {
-		p.stage.say("               %s", s.Detail)
+		p.stage.say("               %s", strings.ReplaceAll(s.Detail, "\n", "\n               "))
 	}
 }
 

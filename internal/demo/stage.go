@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -58,6 +59,9 @@ func (s *stage) setUp(ctx context.Context) error {
 		return err
 	}
 	if err := s.startInventory(ctx); err != nil {
+		return err
+	}
+	if err := s.lendBuildCache(ctx); err != nil {
 		return err
 	}
 	if err := s.startServer(ctx); err != nil {
@@ -125,6 +129,21 @@ func (s *stage) buildInventory(ctx context.Context) error {
 		return err
 	}
 	return s.command(ctx, source, "go", "build", "-o", "inventory", ".")
+}
+
+// lendBuildCache lets the shop be built with this user's Go build cache. Flyball
+// gives each service a cache of its own, which would be empty: the first build
+// would compile the standard library.
+func (s *stage) lendBuildCache(ctx context.Context) error {
+	cache, err := exec.CommandContext(ctx, "go", "env", "GOCACHE").Output()
+	if err != nil {
+		return fmt.Errorf("go env: %w", err)
+	}
+	dir := filepath.Join(s.repo.origin, ".flyball", "cache", "shop")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.Symlink(strings.TrimSpace(string(cache)), filepath.Join(dir, "go-build"))
 }
 
 // command runs a program to its end; its output is only shown when it fails.

@@ -106,7 +106,7 @@ func (t *teller) conclude(ctx context.Context, r *Report) error {
 	var budgets struct {
 		Items json.RawMessage `json:"items"`
 	}
-	err = errors.Join(err, t.client.get(ctx, "/slos?service=shop", &budgets), t.client.get(ctx, "/dora/show", &r.DORA))
+	err = errors.Join(err, t.client.get(ctx, "/slos?service=shop", &budgets), t.client.get(ctx, "/dora", &r.DORA))
 	r.Budget = budgets.Items
 	t.visitors.resume()
 	return err

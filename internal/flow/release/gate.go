@@ -11,6 +11,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/flow/change"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
+	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 )
@@ -76,8 +77,31 @@ func StartType(run func(ctx context.Context, a action.Action) (any, error)) cont
 			p := proposedOf(a)
 			return []control.Request{{Name: "budget", Source: "budget", Args: map[string]string{"service": p.Service, "environment": p.Environment, "change": p.Change, "kind": p.Kind}}}
 		},
-		Gate: Gate,
+		Gate:  Gate,
+		Wakes: wakes,
 	}
+}
+
+// opening are the facts that may turn a gate's no into a yes.
+var opening = []string{"gate.", change.EventMarked, EventQuarantineLifted, "rollout.finished", "rollout.promoted", "budget.changed"}
+
+// wakes names the releases that wait at the gate, when an event may let one of
+// them through. An error leaves them to their next recheck.
+func wakes(ctx context.Context, e event.Event, r projection.Reader) []string {
+	if !event.Matches(opening, e.Type) {
+		return nil
+	}
+	open, _, err := projection.List[action.Action](ctx, r, action.ProjectionName, projection.Filter{Index: "open", Value: "yes", Limit: 1000})
+	if err != nil {
+		return nil
+	}
+	var ids []string
+	for _, a := range open {
+		if a.Type == ActionStart && a.Phase.Pending() {
+			ids = append(ids, a.ID)
+		}
+	}
+	return ids
 }
 
 func proposedOf(a action.Action) (p Proposed) {
