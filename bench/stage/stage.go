@@ -218,3 +218,8 @@ func (o *output) String() string {
 	defer o.mu.Unlock()
 	return o.text.String()
 }
+
+// Down ends the server, the agent and what it runs.
+func (s *Stage) Down(ctx context.Context) error {
+	return errors.Join(s.Stop(), command(ctx, s.Repo, s.Binary, "down"))
+}
