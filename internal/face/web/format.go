@@ -60,7 +60,7 @@ func stamp(kind string) func(t time.Time) template.HTML {
 // span is a length of time in one unit: 40 s, 6 min, 3 h, 3 d.
 func span(d time.Duration) string {
 	if d < 0 {
-		return "−" + span(-d)
+		return "−" + span(-max(d, -math.MaxInt64))
 	}
 	units := []struct {
 		size time.Duration

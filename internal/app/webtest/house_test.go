@@ -1,0 +1,175 @@
+package webtest_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/adapter/memory"
+	"github.com/flyball-dev/flyball/internal/app"
+	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/catalog/access"
+	"github.com/flyball-dev/flyball/internal/face/api"
+	"github.com/flyball-dev/flyball/internal/face/web"
+	"github.com/flyball-dev/flyball/internal/feedback/incident"
+	"github.com/flyball-dev/flyball/internal/feedback/policy"
+	"github.com/flyball-dev/flyball/internal/feedback/signal"
+	"github.com/flyball-dev/flyball/internal/feedback/slo"
+	"github.com/flyball-dev/flyball/internal/flow/change"
+	"github.com/flyball-dev/flyball/internal/flow/release"
+	"github.com/flyball-dev/flyball/internal/flow/rollout"
+	"github.com/flyball-dev/flyball/internal/kernel/action"
+	"github.com/flyball-dev/flyball/internal/kernel/clock"
+	"github.com/flyball-dev/flyball/internal/kernel/control"
+	"github.com/flyball-dev/flyball/internal/kernel/event"
+	"github.com/flyball-dev/flyball/internal/kernel/operation"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
+	"github.com/flyball-dev/flyball/internal/learning/dora"
+	"github.com/flyball-dev/flyball/internal/learning/why"
+	"github.com/flyball-dev/flyball/internal/port/measure"
+)
+
+// house is the pages on a store in memory, with the product's own folds and
+// operations and nothing that runs by itself.
+type house struct {
+	t         testing.TB
+	clock     *clock.Virtual
+	store     *memory.Store
+	runner    *projection.Runner
+	watcher   *slo.Watcher
+	engine    *slo.Engine
+	collector *signal.Collector
+	world     *world
+	controls  *control.Runner
+	token     string
+	server    *httptest.Server
+	close     func()
+}
+
+func newHouse(t testing.TB, start time.Time) *house {
+	t.Helper()
+	h := &house{t: t, clock: clock.NewVirtual(start), world: &world{shares: map[string]int{}}}
+	h.store = memory.New(memory.Options{Clock: h.clock})
+	h.runner = projection.NewRunner(h.store.Log(), h.store.States(), app.Projections()...)
+	h.collector = signal.NewCollector(h.world, h.store.Blobs(), h.observe)
+	var err error
+	if h.engine, err = slo.NewEngine(time.Minute, start); err != nil {
+		t.Fatal(err)
+	}
+	h.watcher = slo.NewWatcher(h.engine, h.store.States(), h.minutes, func(key string) { h.controls.Wake("objective", key) })
+	h.govern()
+	return h
+}
+
+func (h *house) minutes(ctx context.Context, service, environment string, from, until time.Time, add func(time.Time, int64, int64, map[int64]int64)) error {
+	list, err := h.collector.Minutes(ctx, service, environment, from, until)
+	for _, m := range list {
+		add(m.Time, m.Requests, m.Bad, m.Slow)
+	}
+	return err
+}
+
+// observe passes counts on to the objectives.
+func (h *house) observe(bins []measure.Bin) {
+	for _, b := range bins {
+		m := signal.Of(b)
+		h.do(h.watcher.Count(b.Service, b.Environment, m.Time, m.Requests, m.Bad, m.Slow))
+	}
+}
+
+func (h *house) sync(ctx context.Context) error { return h.runner.CatchUp(ctx) }
+
+// govern makes the product's controllers, over the story's own world.
+func (h *house) govern() {
+	log, states := h.store.Log(), h.store.States()
+	env := &control.Env{Log: log, Reader: states, Sync: h.sync, Now: h.clock.Now, Lease: func() event.Lease { return event.Lease{} },
+		Sources: map[string]control.Source{
+			"arms": h.world.arms, "workload": h.world.workloads, "traffic": h.world.observed,
+			"objective": h.watcher.Source, "budget": policy.Source(states, h.watcher.Budgets),
+		}}
+	starter := &rollout.Starter{Log: log, Reader: states, Goals: h.goals}
+	executor := control.NewExecutor(states,
+		release.StartType(starter.Run), incident.PageType(h.world, "https://flyball.example"),
+		control.Type{Name: rollout.ActionEnsure, Run: done}, control.Type{Name: rollout.ActionRemove, Run: done},
+		control.Type{Name: rollout.ActionShift, Run: h.world.shift})
+	h.controls = control.NewRunner(env, h.clock, slog.New(slog.NewTextHandler(testLog{h.t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		executor, control.Bind(release.Controller()), control.Bind(rollout.Controller()), control.Bind(slo.Controller()), control.Bind(incident.Controller()))
+}
+
+func done(context.Context, action.Action) (any, error) { return nil, nil }
+
+// goals are what canaries are judged by, as in the product.
+func (h *house) goals(service, environment string) []rollout.Goal {
+	var out []rollout.Goal
+	for _, s := range h.watcher.Snapshots(service, environment) {
+		o := s.Objective
+		g := rollout.Goal{Name: "errors", Objective: o.Name, Target: o.Target.Float64()}
+		if o.Indicator.Kind == slo.Latency {
+			g.ThresholdNS = int64(o.Indicator.Threshold.Float64() * float64(time.Second))
+			g.Name = "slower than " + time.Duration(g.ThresholdNS).String()
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+// do fails the test on an error.
+func (h *house) do(err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// open puts API and pages on top, and makes a token for ana.
+func (h *house) open() {
+	h.t.Helper()
+	ctx := context.Background()
+	log, states := h.store.Log(), h.store.States()
+	desk := &access.Desk{Log: log, Reader: states, Sync: h.sync, Now: h.clock.Now}
+	operations := slices.Concat(
+		(&catalog.Applier{Log: log, Reader: states, Sync: h.sync, Registry: app.Kinds()}).Operations(),
+		desk.Operations(),
+		(&change.Pusher{Log: log, Reader: states, Sync: h.sync}).Operations(),
+		(&release.Desk{Log: log, Reader: states, Sync: h.sync}).Operations(),
+		(&rollout.Desk{Log: log, Reader: states, Sync: h.sync}).Operations(),
+		(&incident.Incidents{Log: log, Reader: states, Sync: h.sync, Clock: h.clock}).Operations(),
+		(&policy.Policies{Log: log, Reader: states, Sync: h.sync, Clock: h.clock, Budgets: h.watcher.Budgets}).Operations(),
+		(&dora.Insight{Reader: states, Clock: h.clock}).Operations(),
+		(&why.Desk{Log: log, Replayers: app.Replayers(), Gates: map[string]why.Gate{release.ActionStart: release.Gate}}).Operations(),
+		api.EventOperations(h.store),
+	)
+	quiet := slog.New(slog.NewTextHandler(testLog{h.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	face, err := api.New(api.Options{Operations: operations, Log: log, Authenticator: desk, Clock: h.clock, Logger: quiet, Past: h.past,
+		Sync: func(ctx context.Context, _ int64) error { return h.sync(ctx) }, Limits: api.Limits{PerClient: 200}})
+	h.do(err)
+	mux := http.NewServeMux()
+	mux.Handle("/api/v1/", face)
+	mux.Handle("/events", face)
+	mux.Handle("/", web.New(web.Options{API: face, Operations: operations, Reader: states, Log: log, Objectives: h.watcher, Signals: h.collector, Clock: h.clock, Logger: quiet}))
+	h.server = httptest.NewServer(face.Guard(mux))
+	h.close = func() { face.Close(); h.server.Close() }
+	_, h.token, err = desk.Create(ctx, "system", "user:ana", []operation.Grant{{Role: operation.Admin}}, 0)
+	h.do(err)
+	h.do(h.sync(ctx))
+}
+
+func (h *house) past(ctx context.Context, at time.Time) (projection.Reader, error) {
+	store := memory.New(memory.Options{Clock: h.clock})
+	err := projection.Rebuild(ctx, h.store.Log(), store.States(), event.Query{RecordedBy: at}, app.Projections()...)
+	return store.States(), err
+}
+
+type testLog struct{ t testing.TB }
+
+var _ io.Writer = testLog{}
+
+func (l testLog) Write(p []byte) (int, error) {
+	l.t.Log(string(p))
+	return len(p), nil
+}
