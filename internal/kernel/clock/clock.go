@@ -14,7 +14,7 @@ import (
 // Clock tells the time and wakes sleepers. Implementations are safe for
 // concurrent use.
 type Clock interface {
-	// Now is the present instant. On the wall it carries Go's monotonic reading,
+	// Now is the present instant, in UTC. On the wall it carries Go's monotonic reading,
 	// so that differences survive a jump of the machine's clock.
 	Now() time.Time
 	// NewTimer fires once, d after Now; a non-positive d fires at once.
@@ -46,7 +46,7 @@ func Wall() Clock { return wall{} }
 
 type wall struct{}
 
-func (wall) Now() time.Time { return time.Now() }
+func (wall) Now() time.Time { return time.Now().UTC() }
 
 func (wall) NewTimer(d time.Duration) Timer { return wallTimer{time.NewTimer(d)} }
 
