@@ -21,6 +21,7 @@ type chaos struct {
 	resume   int     // second at which it goes on
 	jumps    map[int]time.Duration
 	agents   map[int]bool // seconds at which the agent dies by itself
+	away     bool         // the next server runs on another host
 }
 
 // point is where something crashes around an effect.
@@ -32,23 +33,24 @@ const (
 	serverAfter
 	agentBefore
 	agentAfter
+	serverHeld // a server is held up before its call leaves, which then comes late, and is its last
 )
 
 func newChaos(w *world, seed uint64) *chaos {
 	c := &chaos{w: w, r: rand.New(rand.NewPCG(seed, 1)), jumps: map[int]time.Duration{}, agents: map[int]bool{}}
 	c.quiet = c.r.IntN(8) == 0
-	rates := []float64{0, 0.002, 0.005, 0.015}
+	rates := []float64{0, 0.003, 0.008, 0.02}
 	c.appends, c.puts, c.effects = rates[c.r.IntN(4)], rates[c.r.IntN(4)]/3, rates[c.r.IntN(4)]*3
 	c.meddling = []float64{0, 0.02, 0.08}[c.r.IntN(3)]
 	if c.r.IntN(3) == 0 {
-		c.suspend = 20 + c.r.IntN(120)
+		c.suspend = 12 + c.r.IntN(60)
 		c.resume = c.suspend + 11 + c.r.IntN(30)
 	}
 	if c.r.IntN(4) == 0 {
-		c.jumps[15+c.r.IntN(150)] = []time.Duration{90 * time.Second, time.Hour, 5 * time.Hour}[c.r.IntN(3)]
+		c.jumps[12+c.r.IntN(70)] = []time.Duration{90 * time.Second, time.Hour, 5 * time.Hour}[c.r.IntN(3)]
 	}
 	for range c.r.IntN(3) {
-		c.agents[10+c.r.IntN(170)] = true
+		c.agents[8+c.r.IntN(80)] = true
 	}
 	return c
 }
@@ -81,7 +83,9 @@ func (c *chaos) resumes() bool { return c.w.second >= c.resume || c.w.settled }
 // otherHost reports whether a new server runs elsewhere than the one before,
 // so that it has to wait for the lease.
 func (c *chaos) otherHost() bool {
-	return c.w.former != nil || c.r.IntN(2) == 0
+	other := c.w.former != nil || c.away || c.r.IntN(2) == 0
+	c.away = false
+	return other
 }
 
 // downtime is how long it takes until the next server comes up, in seconds.
@@ -130,8 +134,11 @@ func (c *chaos) around(op string, agent bool) point {
 		return nowhere
 	}
 	p := serverBefore + point(c.r.IntN(2))
-	if agent && c.r.IntN(3) == 0 {
+	switch n := c.r.IntN(6); {
+	case agent && n < 2:
 		p += 2
+	case agent && n < 4:
+		p = serverHeld
 	}
 	c.w.tracef("chaos  crash around %s: %d", op, p)
 	return p

@@ -56,7 +56,7 @@ func drawCompany(seed uint64) company {
 	c := company{
 		environments: pick(r, []string{"prod"}, []string{"prod"}, []string{"staging", "prod"}),
 		approval:     r.IntN(4) == 0, onDeadline: pick(r, "ask", "ask", "back", "on"), deadline: pick(r, 25, 40), stepSeconds: pick(r, 2, 4),
-		share: pick(r, 2, 10, 30), busy: 120 + r.IntN(60),
+		share: pick(r, 2, 10, 30), busy: 70 + r.IntN(50),
 	}
 	for _, name := range []string{"cart", "search"}[:1+r.IntN(2)] {
 		c.services = append(c.services, service{
@@ -67,11 +67,11 @@ func drawCompany(seed uint64) company {
 	for _, s := range c.services {
 		at := place{s.name, c.environments[len(c.environments)-1]}
 		if r.IntN(3) == 0 {
-			from := 20 + r.IntN(100)
+			from := 15 + r.IntN(70)
 			c.outages = append(c.outages, outage{at, from, from + pick(r, 5, 20, 60), pick(r, 0.05, 0.3)})
 		}
 		if r.IntN(3) == 0 {
-			from := 20 + r.IntN(100)
+			from := 15 + r.IntN(70)
 			c.delays = append(c.delays, outage{at, from, from + 5 + r.IntN(25), float64(5 + r.IntN(50))})
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/flyball-dev/flyball/internal/flow/release"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/port/traffic"
@@ -106,13 +107,13 @@ func (w *world) shifted(s traffic.Split) {
 // is started.
 func (w *world) ensured(v workload.Revision) {
 	bad := ""
-	for _, e := range w.keeper.recorded(rollout.EventRolledBack, "release.quarantine_lifted") {
+	for _, e := range w.keeper.recorded(rollout.EventFinished, release.EventQuarantineLifted) {
 		var d rollout.Ended
 		decode(e, &d)
 		if d.Service != v.Service || d.Environment != v.Environment || d.Revision != v.Revision {
 			continue
 		}
-		if bad = ""; e.Type == rollout.EventRolledBack {
+		if bad = ""; d.Outcome == "rolled_back" || d.Outcome == "failed" {
 			bad = d.Reason
 		}
 	}

@@ -22,7 +22,7 @@ type keeper struct {
 
 func newKeeper(w *world) *keeper {
 	k := &keeper{w: w}
-	k.handle = memory.New(memory.Options{Clock: w.clock, Crash: w.chaos.strike, LoseLast: w.options.Bug.loses()})
+	k.handle = memory.New(memory.Options{Clock: w.clock, Crash: w.chaos.strike, LoseLast: w.bug.Loses})
 	k.entry = k.handle.Another()
 	return k
 }

@@ -182,9 +182,13 @@ type told struct {
 }
 
 func (w *world) lawOfRollouts(events []event.Event) {
-	all, moving := map[string]*told{}, map[place]string{}
+	all, moving, quarantine := map[string]*told{}, map[place]string{}, map[arm]bool{}
 	for _, e := range events {
 		var d rollout.Ended
+		if e.Type == rollout.EventRolledBack || e.Type == release.EventQuarantineLifted {
+			decode(e, &d)
+			quarantine[arm{place{d.Service, d.Environment}, d.Revision}] = e.Type == rollout.EventRolledBack
+		}
 		name, ours := strings.CutPrefix(e.Stream, "rollout/")
 		if !ours {
 			continue
@@ -198,6 +202,9 @@ func (w *world) lawOfRollouts(events []event.Event) {
 			at := place{t.Service, t.Environment}
 			if m := moving[at]; m != "" && m != name {
 				w.violated(ruleTurn, "%s starts while %s moves in %s", name, m, at)
+			}
+			if quarantine[arm{at, t.Revision}] {
+				w.violated(ruleQuarantine, "%s starts %s, which went back in %s", name, t.Revision, at)
 			}
 			moving[at] = name
 			w.result.Rollouts++

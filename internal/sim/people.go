@@ -39,12 +39,17 @@ func newPeople(w *world, seed uint64) *people {
 	for i, s := range w.company.services {
 		p.plan(4+i, "push", s.name)
 		for range 1 + p.r.IntN(3) {
-			p.plan(20+p.r.IntN(w.company.busy-25), "push", s.name)
+			p.plan(14+p.r.IntN(w.company.busy-18), "push", s.name)
+		}
+	}
+	if p.r.IntN(3) == 0 { // somebody insists
+		for i := range 3 {
+			p.plan(w.company.busy-20+22*i, "rollback", w.company.services[0].name)
 		}
 	}
 	for range p.r.IntN(6) {
 		what := pick(p.r, "pause", "resume", "promote", "abort", "rollback", "mark", "override", "unquarantine", "ack", "resolve", "cancel", "restart", "reject")
-		p.plan(15+p.r.IntN(w.company.busy-15), what, "")
+		p.plan(12+p.r.IntN(w.company.busy-12), what, "")
 	}
 	return p
 }
@@ -106,7 +111,10 @@ func (p *people) do(a act) {
 		}
 		return
 	}
-	s := w.company.services[p.r.IntN(len(w.company.services))].name
+	s := a.target
+	if s == "" {
+		s = w.company.services[p.r.IntN(len(w.company.services))].name
+	}
 	environment := w.company.environments[len(w.company.environments)-1]
 	at := map[string]any{"service": s, "environment": environment, "reason": "because"}
 	switch a.what {
@@ -164,7 +172,7 @@ func (p *people) push(service string) {
 
 func (p *people) drawConduct(first bool) conduct {
 	c := conduct{kind: "good", readyAfter: 1 + p.r.IntN(5), buildTime: p.r.IntN(4)}
-	if first {
+	if c.stale = p.r.IntN(3) == 0; first {
 		return c
 	}
 	switch n := p.r.IntN(100); {

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"time"
 
@@ -27,10 +28,19 @@ type plane struct {
 	fenced    bool // older epochs are refused
 	lapses    bool // leases run out
 	revisions map[workload.Ref]*running
+	removed   map[workload.Ref]bool
+	held      []held // calls under way
 	routes    map[place]*route
 	downUntil int  // second
 	idle      bool // no users any more
 	*meter
+}
+
+// held is a call that comes late.
+type held struct {
+	second int
+	op     string
+	do     func() error
 }
 
 // running is a revision that is wanted.
@@ -50,8 +60,8 @@ type route struct {
 
 func newPlane(w *world, seed uint64) *plane {
 	r := rand.New(rand.NewPCG(seed, 2))
-	return &plane{w: w, r: r, fenced: !w.options.Bug.is(bugAgentEpoch), lapses: !w.options.Bug.is(bugLease),
-		revisions: map[workload.Ref]*running{}, routes: map[place]*route{}, meter: newMeter(w, r)}
+	return &plane{w: w, r: r, fenced: !w.bug.is(bugAgentEpoch), lapses: !w.bug.is(bugLease),
+		revisions: map[workload.Ref]*running{}, removed: map[workload.Ref]bool{}, routes: map[place]*route{}, meter: newMeter(w, r)}
 }
 
 // claim checks the epoch of a write, and takes it over.
@@ -82,6 +92,14 @@ func (p *plane) tick() {
 	if p.down() {
 		return
 	}
+	p.held = slices.DeleteFunc(p.held, func(h held) bool {
+		if h.second > p.w.second {
+			return false
+		}
+		err := h.do()
+		p.w.tracef("agent  gets %s late: %v", h.op, err)
+		return true
+	})
 	for _, at := range p.places() {
 		rt := p.routes[at]
 		if rt.Lease > 0 && !rt.lapsed && p.lapses && p.leaseOver(rt) {
@@ -151,7 +169,9 @@ func (r workloads) Ensure(_ context.Context, v workload.Revision) error {
 			return nil
 		}
 		p.w.ensured(v)
-		p.revisions[v.Ref] = &running{Revision: v.WithDefaults(), conduct: p.w.shop.conductOf(v.Image), since: p.w.second}
+		c := p.w.shop.conductOf(v.Image)
+		c.crashLoop = c.crashLoop || c.stale && p.removed[v.Ref]
+		p.revisions[v.Ref] = &running{Revision: v.WithDefaults(), conduct: c, since: p.w.second}
 		return nil
 	})
 }
@@ -167,7 +187,9 @@ func (r workloads) Remove(_ context.Context, ref workload.Ref) error {
 				}
 			}
 		}
-		delete(p.revisions, ref)
+		if p.removed[ref] = true; !p.w.bug.is(bugRemove) {
+			delete(p.revisions, ref)
+		}
 		return nil
 	})
 }

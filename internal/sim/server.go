@@ -8,7 +8,12 @@ import (
 	"github.com/flyball-dev/flyball/internal/adapter/memory"
 	"github.com/flyball-dev/flyball/internal/app"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
+	"github.com/flyball-dev/flyball/internal/port/measure"
+	"github.com/flyball-dev/flyball/internal/port/notify"
 	"github.com/flyball-dev/flyball/internal/port/repository"
+	"github.com/flyball-dev/flyball/internal/port/store"
+	"github.com/flyball-dev/flyball/internal/port/traffic"
 )
 
 // server is one process: an App with its own handle on the store.
@@ -33,10 +38,11 @@ func (w *world) boot() {
 	}
 	s := &server{w: w, name: holder, handle: w.keeper.open()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	bug := w.bug
 	ports := app.Ports{
-		Store: keptStore{Store: w.options.Bug.store(s.handle), keeper: w.keeper}, Reader: w.options.Bug.reader(s.handle.States()),
-		Runtime: workloads{s}, Router: w.options.Bug.router(router{s}), Measures: w.options.Bug.measures(counts{s}),
-		Steps: steps{s}, Images: images{s}, Notifier: w.options.Bug.notifier(notifier{s}),
+		Store: keptStore{Store: around(bug.Store, store.Store(s.handle)), keeper: w.keeper}, Reader: around(bug.Reader, projection.Reader(s.handle.States())),
+		Runtime: workloads{s}, Router: around(bug.Router, traffic.Router(router{s})), Measures: around(bug.Measures, measure.Source(counts{s})),
+		Steps: steps{s}, Images: images{s}, Notifier: around(bug.Notifier, notify.Notifier(notifier{s})),
 		Open: func(_ context.Context, path string) (repository.Repository, error) { return w.shop.open(path) },
 	}
 	cfg := app.Config{
@@ -118,6 +124,10 @@ func (s *server) effect(op string, agent bool, do func() error) error {
 	point := s.w.chaos.around(op, agent)
 	switch point {
 	case serverBefore:
+		return s.crash()
+	case serverHeld:
+		s.w.chaos.away = true
+		p.held = append(p.held, held{second: s.w.second + 12 + s.w.chaos.r.IntN(20), op: op, do: do})
 		return s.crash()
 	case agentBefore:
 		p.crash()

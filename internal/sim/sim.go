@@ -62,6 +62,7 @@ func Run(o Options) Result {
 // world is one company, with everything under it.
 type world struct {
 	options Options
+	bug     *Bug // never nil
 	logger  *slog.Logger
 	clock   *clock.Virtual
 	second  int // since the start; leases and processes are timed by it, whatever the clock says
@@ -83,7 +84,10 @@ type world struct {
 }
 
 func newWorld(o Options) *world {
-	w := &world{options: o, logger: slog.New(slog.DiscardHandler), clock: clock.NewVirtual(start), seen: map[string]bool{}}
+	w := &world{options: o, bug: o.Bug, logger: slog.New(slog.DiscardHandler), clock: clock.NewVirtual(start), seen: map[string]bool{}}
+	if w.bug == nil {
+		w.bug = &Bug{}
+	}
 	w.result = Result{Seed: o.Seed, Outcomes: map[string]int{}}
 	if o.Trace != nil {
 		w.logger = slog.New(slog.NewTextHandler(traceWriter{w}, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: withoutTime}))
@@ -140,10 +144,14 @@ func (w *world) run() {
 	w.rest(w.company.patience(), true)
 	w.people.checkAsked()
 	w.people.answering = true
-	w.rest(w.company.patience(), false)
+	if !w.people.nothingMoves(false) {
+		w.rest(w.company.patience(), false)
+	}
 	w.plane.idle = true
-	for range 12 { // counts under way, acknowledgements, pages
-		w.pass()
+	for still := 0; still < 5; still++ { // counts under way, acknowledgements, pages
+		if w.pass(); len(w.plane.pending) > 0 {
+			still = 0
+		}
 	}
 	w.result.Seconds = w.second
 }
@@ -197,6 +205,7 @@ func (r *Result) add(o Result) {
 	r.AgentDowns += o.AgentDowns
 	r.Incidents += o.Incidents
 	r.Pages += o.Pages
+	r.Violations = append(r.Violations, o.Violations...)
 	for k, n := range o.Outcomes {
 		r.Outcomes[k] += n
 	}

@@ -24,6 +24,7 @@ type conduct struct {
 	hang       float64 // share that never ends
 	neverReady bool
 	crashLoop  bool
+	stale      bool   // does not come up a second time: its schema is gone
 	breaks     string // build or test step that fails
 	readyAfter int    // seconds
 	buildTime  int    // seconds
@@ -81,7 +82,7 @@ var _ workload.Steps = steps{}
 func (t steps) Start(_ context.Context, id string, spec workload.StepSpec) error {
 	return t.s.effect("step.start", false, func() error {
 		w := t.s.w
-		if old := w.shop.steps[id]; old != nil && !w.options.Bug.is(bugSteps) {
+		if old := w.shop.steps[id]; old != nil && !w.bug.is(bugSteps) {
 			if old.spec.Shell != spec.Shell || old.spec.Dir != spec.Dir {
 				return problem.New(problem.Conflict, "step.start", "step %s runs with another spec", id)
 			}
