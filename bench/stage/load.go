@@ -13,9 +13,11 @@ import (
 // Load is requests to one host of the proxy: an open model, in which requests
 // arrive at random (exponential gaps), whatever became of the ones before.
 type Load struct {
-	Sent, Failed atomic.Int64 // Failed: answered 5xx, or not at all
-	stop         context.CancelFunc
-	wait         sync.WaitGroup
+	Sent   atomic.Int64
+	Failed atomic.Int64 // answered 5xx, or not at all
+	Broken atomic.Int64 // of those: answered 502, 503 or 504, or not at all; not by the service, that is
+	stop   context.CancelFunc
+	wait   sync.WaitGroup
 }
 
 // Drive starts requests to a host at a rate per second. The seed fixes when
@@ -49,13 +51,15 @@ func (l *Load) send(client *http.Client, traffic, host string) {
 	}
 	req.Host = host
 	resp, err := client.Do(req)
-	if err != nil {
-		l.Failed.Add(1)
-		return
+	if err == nil {
+		defer resp.Body.Close()
+		_, err = io.Copy(io.Discard, resp.Body)
 	}
-	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode >= 500 {
+	if err != nil || resp.StatusCode >= http.StatusInternalServerError {
 		l.Failed.Add(1)
+	}
+	if err != nil || resp.StatusCode > http.StatusInternalServerError {
+		l.Broken.Add(1)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +41,9 @@ func idle(ctx context.Context, s *stage.Stage, o options, out io.Writer) error {
 		return ctx.Err()
 	case <-time.After(o.idle):
 	}
+	if err := load(out); err != nil {
+		return err
+	}
 	fmt.Fprintf(out, "\nidle, after %v\tRSS\tPSS\tCPU of one core\n", o.idle)
 	for _, p := range all {
 		rss, err := kilobytes(p.pid, "Rss")
@@ -61,6 +65,16 @@ func idle(ctx context.Context, s *stage.Stage, o options, out io.Writer) error {
 		fmt.Fprintf(out, "not idle: %d events were recorded meanwhile\t\t\t\n", to-from)
 	}
 	return err
+}
+
+// load says how busy the machine was with everything on it.
+func load(out io.Writer) error {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%d CPUs, load average of the last minute %s\t\t\t\n", runtime.NumCPU(), strings.Fields(string(text))[0])
+	return nil
 }
 
 // processes finds them by the program they execute.

@@ -82,7 +82,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	say("%d events of %d bytes on average in %v", filled.events, filled.bytes/int64(filled.events), time.Since(start).Round(time.Second))
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(out, "flyball up on %d events (%.1f GB), %d services\ttime\taim\n", filled.events, float64(filled.file)/1e9, o.services)
+	fmt.Fprintf(out, "flyball up on %d events (%.1f GB), %d services\ttime\tits CPU\taim\n", filled.events, float64(filled.file)/1e9, o.services)
 	if err := starts(ctx, s, o, out); err != nil {
 		return err
 	}
@@ -99,7 +99,11 @@ func starts(ctx context.Context, s *stage.Stage, o options, out io.Writer) error
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "first start, folding all of it\t%.1f s\t\n", first.Seconds())
+	used, err := cpu(s.Pid())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "first start, folding all of it\t%.1f s\t%.1f s\t\n", first.Seconds(), used.Seconds())
 	for _, c := range []struct {
 		name string
 		end  func() error
@@ -107,7 +111,7 @@ func starts(ctx context.Context, s *stage.Stage, o options, out io.Writer) error
 		{"ready, the agent still running", s.Stop},
 		{"ready, agent and service started too", func() error { return s.Down(ctx) }},
 	} {
-		var times []time.Duration
+		var times, spent []time.Duration
 		for range o.starts {
 			if err := c.end(); err != nil {
 				return err
@@ -116,11 +120,16 @@ func starts(ctx context.Context, s *stage.Stage, o options, out io.Writer) error
 			if err != nil {
 				return err
 			}
-			times = append(times, took)
+			used, err := cpu(s.Pid())
+			if err != nil {
+				return err
+			}
+			times, spent = append(times, took), append(spent, used)
 		}
 		slices.Sort(times)
-		fmt.Fprintf(out, "%s (median of %d; worst)\t%.0f ms; %.0f ms\t1000 ms\n", c.name, len(times),
-			1e3*times[len(times)/2].Seconds(), 1e3*times[len(times)-1].Seconds())
+		slices.Sort(spent)
+		fmt.Fprintf(out, "%s (median of %d; worst)\t%.0f ms; %.0f ms\t%.0f ms\t1000 ms\n", c.name, len(times),
+			1e3*times[len(times)/2].Seconds(), 1e3*times[len(times)-1].Seconds(), 1e3*spent[len(spent)/2].Seconds())
 	}
 	return nil
 }
