@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -35,8 +36,8 @@ func Command() *cobra.Command {
 step by step, bad ones are taken back, the server is killed, a dependency fails
 until the error budget is spent, a change is blocked, and a fix gets through.
 Everything is done as a user would do it, and every request is accounted for.
-Needs go and git. Stays up until Ctrl-C; with --once it ends by itself, with exit
-code 1 when something expected did not happen.
+Needs go and git. Stays up until Ctrl-C; with --once it ends by itself. The exit
+code is 4 when something expected did not happen.
 
   flyball demo
   flyball demo --once -o json`,
@@ -49,7 +50,10 @@ code 1 when something expected did not happen.
 				return err
 			}
 			o.Progress, o.Terminal, o.Told = cmd.ErrOrStderr(), session.Talks, func(r Report) error { return session.Print(r) }
-			return Run(cmd.Context(), o)
+			if err = Run(cmd.Context(), o); errors.Is(err, ErrUnexpected) {
+				return cli.ErrNotMet // the report has said what
+			}
+			return err
 		},
 	}
 	f := c.Flags()

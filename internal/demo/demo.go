@@ -75,8 +75,8 @@ func Run(ctx context.Context, o Options) error {
 	}
 	report, failure := s.perform(ctx)
 	clean := report.OK && failure == nil
-	if clean && temporary {
-		failure = os.RemoveAll(s.dir)
+	if temporary && (clean || ctx.Err() != nil) {
+		failure = errors.Join(failure, os.RemoveAll(s.dir))
 	}
 	if failure == nil && !report.OK {
 		failure = ErrUnexpected

@@ -34,11 +34,7 @@ func (t *teller) blocked(ctx context.Context, s *Step) (string, error) {
 	if t.fix, err = t.deliver(ctx, "6-without-stock"); err != nil {
 		return "", err
 	}
-	t.progress.note("building and testing")
-	var r release
-	err = t.client.poll(ctx, "/releases/"+t.fix+"-prod", &r, func() bool {
-		return len(r.Rollouts) > 0 || r.Action != nil && r.Action.Gate != nil
-	})
+	r, err := t.released(ctx, t.fix, func(r release) bool { return len(r.Rollouts) > 0 || r.Action != nil && r.Action.Gate != nil })
 	if err != nil {
 		return "", err
 	}

@@ -61,13 +61,40 @@ func (t *teller) deliver(ctx context.Context, patch string) (change string, err 
 
 // started waits until a change's rollout begins.
 func (t *teller) started(ctx context.Context, change string) (rollout, error) {
-	var rel release
-	t.progress.note("building and testing")
-	err := t.client.poll(ctx, "/releases/"+change+"-prod", &rel, func() bool { return len(rel.Rollouts) > 0 })
+	rel, err := t.released(ctx, change, func(r release) bool { return len(r.Rollouts) > 0 })
 	if err != nil {
-		return rollout{}, fmt.Errorf("no rollout of %s began: %w", change, err)
+		return rollout{}, err
 	}
 	return t.rollout(ctx, rel.Rollouts[len(rel.Rollouts)-1], func(rollout) bool { return true })
+}
+
+// released waits until a change has been built and its release will do.
+func (t *teller) released(ctx context.Context, change string, enough func(release) bool) (release, error) {
+	t.progress.note("building and testing")
+	var runs struct {
+		Items []struct {
+			ID     string `json:"id"`
+			Result string `json:"result"`
+			Reason string `json:"reason"`
+		} `json:"items"`
+	}
+	err := t.client.poll(ctx, "/pipelines?change="+change, &runs, func() bool { return len(runs.Items) > 0 && runs.Items[0].Result != "" })
+	if err != nil {
+		return release{}, fmt.Errorf("%s was not built: %w", change, err)
+	}
+	if run := runs.Items[0]; run.Result != "success" {
+		return release{}, fmt.Errorf("run %s: %s: %s", run.ID, run.Result, run.Reason)
+	}
+	t.progress.note("built, at the gate")
+	var rel release
+	if err = t.client.poll(ctx, "/releases/"+change+"-prod", &rel, func() bool { return enough(rel) }); err != nil {
+		reason := "not proposed"
+		if rel.Action != nil && rel.Action.Gate != nil {
+			reason = rel.Action.Phase + ": " + rel.Action.Gate.Reason
+		}
+		err = fmt.Errorf("release of %s: %s: %w", change, reason, err)
+	}
+	return rel, err
 }
 
 // rollout reads a rollout until it will do.
