@@ -14,8 +14,9 @@ import (
 // Clock tells the time and wakes sleepers. Implementations are safe for
 // concurrent use.
 type Clock interface {
-	// Now is the present instant, in UTC. On the wall it carries Go's monotonic reading,
-	// so that differences survive a jump of the machine's clock.
+	// Now is the present instant. On the wall it is in local time and carries
+	// Go's monotonic reading, which UTC() would drop: differences of two such
+	// instants survive a jump of the machine's clock.
 	Now() time.Time
 	// NewTimer fires once, d after Now; a non-positive d fires at once.
 	NewTimer(d time.Duration) Timer
@@ -46,7 +47,7 @@ func Wall() Clock { return wall{} }
 
 type wall struct{}
 
-func (wall) Now() time.Time { return time.Now().UTC() }
+func (wall) Now() time.Time { return time.Now() }
 
 func (wall) NewTimer(d time.Duration) Timer { return wallTimer{time.NewTimer(d)} }
 
