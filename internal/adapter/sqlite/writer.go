@@ -6,14 +6,15 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 )
 
 const (
-	maxGroup    = 256     // writes that share a commit
-	patience    = 64      // times the sequencer steps aside for writers to come
-	maxVersions = 1 << 16 // streams whose version is kept in memory
+	maxGroup    = 256                  // writes that share a commit
+	maxPatience = 5 * time.Millisecond // with writers that have not come back
+	maxVersions = 1 << 16              // streams whose version is kept in memory
 )
 
 // job is one write. It checks first and changes after: an error that is not
@@ -68,6 +69,7 @@ type writer struct {
 	recorded time.Time        // of the event at head
 	versions map[string]int64 // of streams
 	expected int              // jobs served by the commit before, or waiting since
+	took     time.Duration    // by that commit
 	broken   bool             // the connection must be made anew
 }
 
@@ -104,7 +106,9 @@ func (w *writer) sequence() {
 		select {
 		case j := <-w.store.jobs:
 			group = w.gather(append(group[:0], j))
+			began := clock.Wall().Now()
 			w.serve(group)
+			w.took = clock.Wall().Now().Sub(began)
 			w.expected = len(group) + len(w.store.jobs)
 		case <-w.store.gone:
 			return
@@ -113,22 +117,31 @@ func (w *writer) sequence() {
 }
 
 // gather adds the jobs that wait. The writers that the commit before has woken
-// are about to come back: as long as they are not all there, the sequencer
-// steps aside some more times, which costs microseconds where a commit costs a
-// disk's write.
+// are about to come back: when they are not all there, the sequencer gives
+// them a fraction of the time that a commit takes, which sharing one saves.
 func (w *writer) gather(group []*job) []*job {
-	for idle := 0; len(group) < maxGroup; {
+	for idle := 0; len(group) < maxGroup && idle < 3; {
 		select {
 		case j := <-w.store.jobs:
 			group = append(group, j)
 			idle = 0
-			continue
 		default:
+			idle++
+			runtime.Gosched()
 		}
-		if idle++; idle > patience || idle > 2 && len(group) >= w.expected {
-			break
+	}
+	if len(group) >= min(w.expected, maxGroup) {
+		return group
+	}
+	patience := clock.Wall().NewTimer(min(w.took/4, maxPatience))
+	defer patience.Stop()
+	for len(group) < min(w.expected, maxGroup) {
+		select {
+		case j := <-w.store.jobs:
+			group = append(group, j)
+		case <-patience.C():
+			return group
 		}
-		runtime.Gosched()
 	}
 	return group
 }
