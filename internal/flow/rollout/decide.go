@@ -67,14 +67,18 @@ func failed(r Rollout) *Pending {
 // at once when there is nothing to compare with.
 func start(v control.View[Rollout], now time.Time) control.Plan {
 	r := v.State
-	if len(r.Pending) == 0 && r.ReadyAt.IsZero() && r.Step == 0 && !ensured(v) {
+	status, known := observed(v, r.Revision)
+	if !known {
+		// That the runtime cannot be asked says nothing about the revision.
+		return control.Plan{Wake: now.Add(tick)}
+	}
+	if len(r.Pending) == 0 && r.ReadyAt.IsZero() && r.Step == 0 && status == nil {
 		return control.Plan{
 			Verdict: "start", Rule: ruleStart, Reason: fmt.Sprintf("start %d × %s", r.Workload.Instances, r.Revision), Cause: r.Event,
 			Actions: []action.Proposal{r.propose(ActionEnsure, r.workload(r.Revision), "start revision "+r.Revision, EnsureParams{Started: r.Started})},
 			Wake:    now.Add(tick),
 		}
 	}
-	status := observed(v, r.Revision)
 	late := now.Sub(r.StartedAt) > seconds(r.Plan.ReadySeconds)
 	switch {
 	case status != nil && status.State == workload.Ready:
@@ -89,19 +93,17 @@ func start(v control.View[Rollout], now time.Time) control.Plan {
 	return control.Plan{Wake: now.Add(tick)}
 }
 
-// ensured reports whether the revision is known to the runtime, or its start
-// was asked for in a way the fold can no longer see.
-func ensured(v control.View[Rollout]) bool { return observed(v, v.State.Revision) != nil }
-
-func observed(v control.View[Rollout], revision string) *workload.Status {
+// observed is how a revision is, nil when the runtime does not have it; known
+// is false when the runtime could not be asked.
+func observed(v control.View[Rollout], revision string) (status *workload.Status, known bool) {
 	var all []workload.Status
-	v.Reading("workload", &all)
+	r, ok := v.Reading("workload", &all)
 	for i := range all {
 		if all[i].Revision == revision {
-			return &all[i]
+			return &all[i], true
 		}
 	}
-	return nil
+	return nil, ok && r.Complete
 }
 
 func firstStep(v control.View[Rollout], now time.Time) control.Plan {
