@@ -150,8 +150,10 @@ func (s *story) past() {
 	} {
 		s.until(s.before(c.ago + time.Duration(i)*7*time.Minute))
 		s.ship(c.service, c.subject, c.author, 40*time.Minute, c.wrong)
+		s.resolve("the revision before serves everybody again")
 	}
 	s.until(s.before(25 * time.Hour))
+	s.resolve("the session store answers again")
 	s.override("mail", "the newsletter must go out today", 3*time.Hour)
 }
 
@@ -300,6 +302,16 @@ func (s *story) newestIncident() incident.Incident {
 		s.t.Fatal("the outage opened no incident")
 	}
 	return list[0]
+}
+
+// resolve ends every incident that is open.
+func (s *story) resolve(how string) {
+	list, _, err := projection.List[incident.Incident](s.ctx, s.store.States(), incident.ProjectionName, projection.Filter{Index: "state", Value: "open"})
+	s.do(err)
+	for _, i := range list {
+		s.until(s.clock.Now().Add(20 * time.Minute))
+		s.say(i, incident.EventResolved, "dana", how)
+	}
 }
 
 func (s *story) say(i incident.Incident, typ, by, text string) {

@@ -60,13 +60,15 @@ func (c chart) Data() (string, error) {
 	for i, t := range c.Times {
 		at[i] = float64(t.UnixMilli()) / 1000
 	}
+	// The script expects lists, also empty ones.
+	lines := append([]line{}, c.Lines...)
 	marks := make([]mark, len(c.Marks))
 	for i, m := range c.Marks {
 		m.At = m.Time.Unix()
 		marks[i] = m
 	}
 	b, err := json.Marshal(map[string]any{
-		"times": at, "series": c.Series, "lines": c.Lines, "marks": marks,
+		"times": at, "series": c.Series, "lines": lines, "marks": marks,
 		"unit": c.Unit, "min": c.Min, "max": c.Max, "log": c.Log,
 	})
 	return string(b), err

@@ -57,17 +57,18 @@ type field struct {
 
 type operationBody struct {
 	operation.Operation
-	Lead    string
-	Fields  []field
-	Command string
-	Method  string
-	Route   string
-	Allowed bool
-	Open    bool // every required field can be filled in here
-	Key     string
-	Back    string
-	Problem *api.Problem
-	Output  string
+	Lead       string
+	Fields     []field
+	Paragraphs []paragraph
+	Command    string
+	Method     string
+	Route      string
+	Allowed    bool
+	Open       bool // every required field can be filled in here
+	Key        string
+	Back       string
+	Problem    *api.Problem
+	Output     string
 }
 
 func (s *site) operation(v *visit) (page, error) {
@@ -83,6 +84,7 @@ func (s *site) operation(v *visit) (page, error) {
 // form is the page of one operation, made from its declaration.
 func (s *site) form(v *visit, op operation.Operation, values url.Values) operationBody {
 	b := operationBody{Operation: op, Lead: op.Summary + ".", Allowed: s.canEver(v, op.Name()), Open: true, Key: rand.Text()}
+	b.Paragraphs = paragraphs(op.Help)
 	b.Command = "flyball " + op.Noun + " " + op.Verb
 	for _, a := range op.Args() {
 		b.Command += " " + strings.ToUpper(a.Name)
@@ -96,6 +98,35 @@ func (s *site) form(v *visit, op operation.Operation, values url.Values) operati
 		b.Fields = append(b.Fields, field{Field: f, Kind: widget(f), Value: values.Get(f.Name)})
 	}
 	return b
+}
+
+// paragraph is a part of an operation's help: words, or commands.
+type paragraph struct {
+	Code bool
+	Text string
+}
+
+// paragraphs tells the commands in a help text from its words: they are
+// indented, or begin with the program's name.
+func paragraphs(help string) []paragraph {
+	var out []paragraph
+	for line := range strings.Lines(help) {
+		text := strings.TrimSpace(line)
+		if text == "" {
+			continue
+		}
+		code := strings.HasPrefix(line, "  ") || strings.HasPrefix(line, "flyball ")
+		if n := len(out); n > 0 && out[n-1].Code == code {
+			sep := " "
+			if code {
+				sep = "\n"
+			}
+			out[n-1].Text += sep + text
+			continue
+		}
+		out = append(out, paragraph{code, text})
+	}
+	return out
 }
 
 // widget is the kind of control a field is filled in with.

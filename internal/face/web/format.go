@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/flyball-dev/flyball/internal/feedback/slo"
 )
 
 // parse reads every page's template with the layout and the shared parts.
@@ -21,8 +24,8 @@ func parse(a assets) map[string]*template.Template {
 		"count": count, "share": share, "points": points, "percent": percent, "number": number,
 		"short": short, "who": who, "bar": budgetBar, "split": splitBar, "json": jsonText,
 		"address": with, "list": func(v ...any) []any { return v }, "plural": plural, "key": rand.Text,
-		"heatx": func(h int) int { return 48 + h*24 }, "heaty": func(row int) int { return row * 16 },
-		"nonzero": func(t time.Time) bool { return !t.IsZero() }, "sentence": sentence, "subject": subjectLink,
+		"heatx": func(h int) int { return 48 + h*24 }, "heaty": func(row int) int { return row * 16 }, "add": func(a, b int) int { return a + b },
+		"nonzero": func(t time.Time) bool { return !t.IsZero() }, "sentence": sentence, "target": func(d slo.Decimal) string { return strings.Replace(d.Percent(), "%", " %", 1) }, "subject": subjectLink,
 	}
 	shared := template.Must(template.New("").Funcs(funcs).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	entries, err := templateFiles.ReadDir("templates")
@@ -209,7 +212,7 @@ func sentence(s string) string {
 	if first := s[0]; first >= 'a' && first <= 'z' && !strings.Contains(strings.Fields(s)[0], "-") {
 		s = strings.ToUpper(s[:1]) + s[1:]
 	}
-	if !strings.ContainsAny(s[len(s)-1:], ".!?…") {
+	if last, _ := utf8.DecodeLastRuneInString(s); !strings.ContainsRune(".!?…", last) {
 		s += "."
 	}
 	return s

@@ -7,6 +7,7 @@ import (
 
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
+	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 )
@@ -96,7 +97,10 @@ func (s *site) incident(v *visit) (page, error) {
 		return page{}, err
 	}
 	if ok {
-		b.Timeline = newest(out.Timeline)
+		// What was linked stands in the timeline itself.
+		b.Timeline = slices.DeleteFunc(newest(out.Timeline), func(e incident.Entry) bool {
+			return e.Type == incident.EventLinked || e.Type == action.EventSucceeded
+		})
 	}
 	if b.Suspects, err = v.suspects(i); err != nil {
 		return page{}, err

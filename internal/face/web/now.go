@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
+	"github.com/flyball-dev/flyball/internal/flow/release"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
@@ -23,9 +25,9 @@ type nowBody struct {
 	Burning   []slo.Snapshot
 	Incidents []incident.Incident
 	Moving    []rollout.Rollout
-	Waiting   []action.Action // for a person
+	Waiting   []gated // for a person
 	Asked     []rollout.Rollout
-	Blocked   []action.Action
+	Blocked   []gated
 	Freezes   []freeze
 	Overrides []policy.Override
 	Lately    []rollout.Rollout
@@ -56,10 +58,10 @@ func (s *site) now(v *visit) (page, error) {
 	if err := b.rollouts(v); err != nil {
 		return page{}, err
 	}
-	if b.Waiting, err = v.actions("phase", string(action.Awaiting)); err != nil {
+	if b.Waiting, err = v.gated(action.Awaiting); err != nil {
 		return page{}, err
 	}
-	if b.Blocked, err = v.actions("phase", string(action.Blocked)); err != nil {
+	if b.Blocked, err = v.gated(action.Blocked); err != nil {
 		return page{}, err
 	}
 	if b.Freezes, err = v.freezes(); err != nil {
@@ -168,6 +170,24 @@ func left(s slo.Snapshot) time.Time {
 func (v *visit) actions(index, value string) ([]action.Action, error) {
 	list, _, err := projection.List[action.Action](v.ctx, v.reader, action.ProjectionName, projection.Filter{Index: index, Value: value, Newest: true, Limit: listed})
 	return list, err
+}
+
+// gated is an action that has not got past its gate, with what it is about.
+type gated struct {
+	action.Action
+	Of release.Proposed
+}
+
+func (v *visit) gated(phase action.Phase) ([]gated, error) {
+	list, err := v.actions("phase", string(phase))
+	var out []gated
+	for _, a := range list {
+		g := gated{Action: a}
+		// Another type's parameters leave this empty, and the reason speaks.
+		_ = json.Unmarshal(a.Params, &g.Of)
+		out = append(out, g)
+	}
+	return out, err
 }
 
 // freezes lists the declared freezes that hold now.

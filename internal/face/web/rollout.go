@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/flow/change"
@@ -93,7 +94,7 @@ func (s *site) rollout(v *visit) (page, error) {
 		return page{}, err
 	}
 	b.Lead = rolloutLead(r)
-	b.Verdict = sentence(r.Reason)
+	b.Verdict = sentence(strings.TrimPrefix(r.Reason, "Went back: "))
 	b.draw(v.now)
 	b.Actions, b.Refused = s.interventions(v, r)
 	live := "rollout.,action."
@@ -192,7 +193,25 @@ func (b *rolloutBody) draw(now time.Time) {
 			b.Excess.Series[j].Values = append(b.Excess.Series[j].Values, value(100*x))
 		}
 	}
+	b.Excess.close()
 	b.Weigh.Lines = []line{{Name: fmt.Sprintf("goes back at E = %s (α = %s)", number(math.Pow(10, limit)), percent(math.Pow(10, -limit), 0)), At: limit, Tone: "bad"}}
+}
+
+// close narrows a band's range to what its later half needs: with few requests
+// anything is possible, and the beginning would flatten the rest.
+func (c *chart) close() {
+	low, high := 0.0, 0.0
+	for i := len(c.Times) / 2; i < len(c.Times); i++ {
+		for _, s := range c.Series {
+			if v := s.Values[i]; v != nil {
+				low, high = min(low, *v), max(high, *v)
+			}
+		}
+	}
+	low, high = 1.5*low, 1.5*high
+	if high > low {
+		c.Min, c.Max = &low, &high
+	}
 }
 
 // interventions are the buttons the visitor may press.

@@ -1,21 +1,22 @@
 package web
 
 import (
-	"fmt"
+	"slices"
 
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/learning/why"
 )
 
 type whyBody struct {
-	Lead  string
-	Last  *why.Decision
-	Older []why.Decision // newest first
-	Chain []why.Link
-	All   bool
-	Same  int
-	Of    int
-	About string // page of the subject
+	Subject string
+	Lead    string
+	Last    *why.Decision
+	Older   []why.Decision // newest first
+	Chain   []why.Link
+	All     bool
+	Same    int
+	Of      int
+	About   string // page of the subject
 }
 
 func (s *site) why(v *visit) (page, error) {
@@ -32,7 +33,7 @@ func (s *site) why(v *visit) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	b := whyBody{Chain: out.Chain, All: all, Of: len(out.Decisions), About: subjectLink(subject)}
+	b := whyBody{Subject: subject, Chain: out.Chain, All: all, Of: len(out.Decisions), About: subjectLink(subject)}
 	if b.About == "/why/"+subject {
 		b.About = ""
 	}
@@ -43,10 +44,14 @@ func (s *site) why(v *visit) (page, error) {
 	}
 	b.Lead = "Nothing but holding was decided about " + subject + "."
 	if n := len(out.Decisions); n > 0 {
-		b.Last = &out.Decisions[n-1]
-		b.Older = newest(out.Decisions[:n-1])
+		last := n - 1
+		if last > 0 && out.Decisions[last].Verdict == "finished" {
+			last-- // tidying up explains nothing
+		}
+		b.Last = &out.Decisions[last]
+		b.Older = newest(append(slices.Clone(out.Decisions[:last]), out.Decisions[last+1:]...))
 		b.Older = b.Older[:min(len(b.Older), 200)]
-		b.Lead = fmt.Sprintf("%s: %s", subject, sentence(either(b.Last.Reason, word(b.Last.Verdict))))
+		b.Lead = sentence(either(b.Last.Reason, word(b.Last.Verdict)))
 	}
 	return page{Template: "why", Title: "Why " + subject, Section: "", Body: b, Live: "decision.,action.gated"}, nil
 }

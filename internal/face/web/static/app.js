@@ -47,6 +47,14 @@
       return Math.abs(v) <= 3 ? number(Math.pow(10, v)) : "10^" + Math.round(v);
     });
   }
+  const hm = new Intl.DateTimeFormat(undefined, two), date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+  function times(u, splits, axis, space, step) {
+    return splits.map((s) => {
+      const at = new Date(s * 1000);
+      if (step >= 86400 || step >= 3600 && at.getHours() === 0 && at.getMinutes() === 0) return date.format(at);
+      return (step < 60 ? formats.clock : hm).format(at);
+    });
+  }
   function lines(c) {
     return (u) => {
       const g = u.ctx, { left, top, width, height } = u.bbox, r = devicePixelRatio;
@@ -67,6 +75,7 @@
         if (y < top - 1 || y > top + height + 1) continue;
         g.strokeStyle = g.fillStyle = ink(l.tone);
         g.beginPath(); g.moveTo(left, y); g.lineTo(left + width, y); g.stroke();
+        g.textAlign = "left"; g.textBaseline = "alphabetic";
         g.fillText(l.name, left + 4 * r, y - 4 * r < top + 10 * r ? y + 12 * r : y - 4 * r);
       }
       g.restore();
@@ -98,7 +107,7 @@
       width: box.clientWidth, height: box.clientHeight, legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { x: { time: true }, y: { range: range(c) } },
-      axes: [{ ...axis, space: 64, size: 28 }, { ...axis, size: 52, values: ticks(c), ...(c.log ? { incrs: [1, 2, 5, 10, 20, 50, 100] } : {}) }],
+      axes: [{ ...axis, space: 64, size: 26, values: times }, { ...axis, size: 52, values: ticks(c), ...(c.log ? { incrs: [1, 2, 5, 10, 20, 50, 100] } : {}) }],
       bands: low && high ? [{ series: [high, low], fill: soft(colour("accent"), 0.16) }] : [],
       series: [{}, ...series],
       hooks: { draw: [lines(c)], setCursor: [(u) => tip(u, c, box)] },
@@ -111,7 +120,8 @@
     t.hidden = i == null || u.cursor.left < 0;
     if (t.hidden) return;
     const said = c.series.map((s, n) => [s, u.data[n + 1][i]]).filter(([, v]) => v != null).map(([s, v]) => `${s.name} ${say(c, v)}`);
-    t.textContent = [formats.moment.format(new Date(u.data[0][i] * 1000)), ...said].join(" · ");
+    const near = c.marks.filter((m) => Math.abs(u.valToPos(m.at, "x") - u.cursor.left) < 8).map((m) => m.name);
+    t.textContent = [...near, formats.moment.format(new Date(u.data[0][i] * 1000)), ...said].join(" · ");
     const x = u.cursor.left + u.bbox.left / devicePixelRatio;
     t.style.left = Math.max(0, Math.min(x + 8, box.clientWidth - t.offsetWidth)) + "px";
   }
@@ -203,6 +213,7 @@
     sign.submit();
   }
 
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   localise(document);
   drawAll(document);
   watch();
