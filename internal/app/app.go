@@ -71,7 +71,8 @@ type App struct {
 	env         *control.Env
 	parts       parts
 	epoch       atomic.Int64
-	leadsUntil  atomic.Int64 // Unix nanoseconds, by the wall: a suspended machine's other clocks may stand still
+	leadsUntil  atomic.Int64       // Unix nanoseconds, by the wall: a suspended machine's other clocks may stand still
+	polled      map[string]watched // by service: what its branch was at when poll pushed it last
 	Operations  []operation.Operation
 
 	// Of an App that is driven by Tick.
@@ -91,7 +92,7 @@ func New(cfg Config, ports Ports) (*App, error) {
 	if cfg.Resources == "" {
 		cfg.Resources = "flyball"
 	}
-	a := &App{cfg: cfg, ports: ports, log: ports.Store.Log()}
+	a := &App{cfg: cfg, ports: ports, log: ports.Store.Log(), polled: map[string]watched{}}
 	a.projections = projection.NewRunner(a.log, ports.Store.States(), Projections()...)
 	reader := ports.Reader
 	if reader == nil {
@@ -157,7 +158,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 			}
 		})
 	}
-	part("projections", a.projections.Run)
+	part("projections", a.fold)
 	if err := a.sync(ctx); err != nil {
 		return errors.Join(err, context.Cause(ctx))
 	}
@@ -178,6 +179,21 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 		return cause
 	}
 	return nil
+}
+
+// fold keeps the states up to date. A store that is full or busy is tried
+// again; anything else that stops a fold stops the server.
+func (a *App) fold(ctx context.Context) error {
+	for {
+		err := a.projections.Run(ctx)
+		if ctx.Err() != nil || problem.KindOf(err) != problem.Unavailable {
+			return err
+		}
+		a.cfg.Logger.Warn("the states cannot be stored, trying again", "error", err)
+		if err := clock.Sleep(ctx, a.cfg.Clock, time.Second); err != nil {
+			return err
+		}
+	}
 }
 
 // acquire waits for the lease: a server that was killed holds it for a while.
