@@ -1,18 +1,19 @@
 package demo
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/adapter/webhook"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
-	"github.com/flyball-dev/flyball/internal/port/notify"
 )
 
 // TestChangesOfTheStory builds and tests the shop after each commit that the
@@ -65,18 +66,30 @@ func TestPagerTakesOnlyWhatIsSigned(t *testing.T) {
 	}
 	defer p.close()
 	body := []byte(`{"type":"incident.opened","data":{"incident":"inc-shop-1","severity":2,"title":"it hurts"}}`)
-	send := func(secret string) error {
-		t.Setenv("DEMO_TEST_SECRET", secret)
-		_, err := webhook.New(clock.Wall()).Send(t.Context(), notify.Message{
-			ID: "m1", To: notify.Target{URL: "http://" + p.addr + "/page", SecretEnv: "DEMO_TEST_SECRET", Class: notify.Declared}, Body: body,
-		})
-		return err
+	send := func(secret string) int {
+		signature, err := webhook.Sign(secret, "m1", time.Now(), body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+p.addr+"/page", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(webhook.HeaderID, "m1")
+		req.Header.Set(webhook.HeaderTimestamp, strconv.FormatInt(time.Now().Unix(), 10))
+		req.Header.Set(webhook.HeaderSignature, signature)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
 	}
-	if err := send("whsec_" + strings.Repeat("QUJD", 8)); err == nil {
-		t.Error("a message signed with another secret was taken")
+	if got := send("whsec_" + strings.Repeat("QUJD", 8)); got != http.StatusUnauthorized {
+		t.Errorf("a message signed with another secret: %d", got)
 	}
-	if err := send(p.secret()); err != nil {
-		t.Fatal(err)
+	if got := send(p.secret()); got != http.StatusNoContent {
+		t.Fatalf("a message signed with the secret: %d", got)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

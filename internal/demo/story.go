@@ -55,6 +55,9 @@ func (t *teller) tell(ctx context.Context) Report {
 	defer t.progress.close()
 	for _, c := range t.chapters() {
 		step := t.run(ctx, c)
+		if ctx.Err() != nil {
+			break // interrupted
+		}
 		r.Steps = append(r.Steps, step)
 		t.progress.told(step)
 		if !step.OK {
