@@ -5,7 +5,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 DIST    := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
-.PHONY: help build demo test check bench dist generate clean
+.PHONY: help build demo test check bench dist generate screenshots clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -17,7 +17,7 @@ build: ## bin/flyball
 demo: build ## the whole loop on a sample service, on screen and in the browser
 	bin/flyball demo
 
-test: ## all tests, then the story of the demo, unattended
+test: ## all tests, the story of the demo included
 	@scripts/test
 
 check: ## format, vet, staticcheck, the order of the house, links, what is generated
@@ -39,6 +39,10 @@ dist: ## static binaries for linux and macOS, amd64 and arm64, with checksums
 
 generate: ## write what is generated from the code
 	$(GO) run ./internal/house/architecture
+
+screenshots: ## the pictures of the README, made by a browser test
+	@scripts/need go git chromium
+	$(GO) test -count=1 -run TestScreenshots ./internal/app/webtest -update-screenshots
 
 clean: ## remove what was built here
 	rm -rf bin dist
