@@ -44,7 +44,7 @@ func idle(ctx context.Context, s *stage.Stage, o options, out io.Writer) error {
 	if err := load(out); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nidle, after %v\tRSS\tPSS\tCPU of one core\n", o.idle)
+	fmt.Fprintf(out, "\nidle, after %v\tRSS\tPSS\tCPU of one core, with children\n", o.idle)
 	for _, p := range all {
 		rss, err := kilobytes(p.pid, "Rss")
 		if err != nil {
@@ -137,20 +137,21 @@ func kilobytes(pid int, field string) (float64, error) {
 	return 0, fmt.Errorf("/proc/%d/smaps_rollup has no %s", pid, field)
 }
 
-// cpu is the user and system time of a process.
+// cpu is the user and system time of a process and of the children that it has
+// waited for, such as git.
 func cpu(pid int) (time.Duration, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
-	// Fields 14 and 15; the second is in parentheses and may hold spaces.
+	// Fields 14 to 17; the second is in parentheses and may hold spaces.
 	_, rest, _ := strings.Cut(string(text), ") ")
 	fields := strings.Fields(rest)
-	if len(fields) < 13 {
+	if len(fields) < 15 {
 		return 0, fmt.Errorf("/proc/%d/stat is not as expected", pid)
 	}
 	var ticks int64
-	for _, f := range fields[11:13] {
+	for _, f := range fields[11:15] {
 		n, err := strconv.ParseInt(f, 10, 64)
 		if err != nil {
 			return 0, err

@@ -285,7 +285,7 @@ func TestFaultBuildFails(t *testing.T) {
 	y.declare("  build: echo no rule to make it >&2; exit 3\n  files: [version.txt]\n  run: sleep 600\n")
 	y.up()
 	run := fmt.Sprint(y.event("pipeline.started")["run"])
-	y.await([]string{"failure", "exit code 3"}, "pipeline", "show", run)
+	y.await([]string{"failure", "exit code 3"}, "pipeline", "list")
 	y.await([]string{"not released yet", "failure", run}, "status")
 	out, _, _ := y.run("pipeline", "logs", run)
 	y.says(out, "no rule to make it")
@@ -305,8 +305,7 @@ spec:
       steps: [{run: sleep 600}]
 `)
 	y.up()
-	run := fmt.Sprint(y.event("pipeline.started")["run"])
-	y.await([]string{"failure", "timed out after"}, "pipeline", "show", run)
+	y.await([]string{"failure", "timed out after"}, "pipeline", "list")
 }
 
 func TestFaultBuildPrintsTooMuch(t *testing.T) {
@@ -314,7 +313,7 @@ func TestFaultBuildPrintsTooMuch(t *testing.T) {
 	y := newYard(t)
 	y.declare("  build: echo begin; yes 0123456789abcdef | head -c 104857600; echo end of it; exit 1\n  files: [version.txt]\n  run: sleep 600\n")
 	y.up()
-	y.says(fmt.Sprint(y.event("pipeline.ended")), "failure")
+	y.await([]string{"failure", "exit code 1"}, "pipeline", "list")
 	out, _, code := y.run("pipeline", "logs", fmt.Sprint(y.event("pipeline.started")["run"]))
 	if code != 0 || len(out) > 2<<20 {
 		t.Errorf("exit code %d, %d bytes of output, want at most 2 MiB", code, len(out))
