@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"sync"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
 )
 
 // Options says how the story is told.
@@ -62,6 +64,11 @@ var ErrUnexpected = errors.New("something expected did not happen")
 // Run tells the story. It fails with ErrUnexpected after Told has been given a
 // report that is not OK.
 func Run(ctx context.Context, o Options) error {
+	for _, tool := range []string{"go", "git"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return problem.New(problem.Unavailable, "demo", "the demo needs %s: %w", tool, err).WithNext("install %s, then: flyball demo", tool)
+		}
+	}
 	s := &stage{Options: o, dir: o.Dir}
 	temporary := o.Dir == ""
 	var err error
@@ -93,7 +100,7 @@ func (s *stage) perform(ctx context.Context) (report Report, failure error) {
 			failure = fmt.Errorf("ending the demo: %w", err)
 		}
 	}()
-	s.say("setting up in %s", s.dir)
+	s.say("setting up in %s; the first time, Go compiles its standard library", s.dir)
 	if err := s.setUp(ctx); err != nil {
 		return report, err
 	}
