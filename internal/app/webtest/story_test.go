@@ -159,6 +159,8 @@ func (s *story) past() {
 
 // today is the outage, the people who look after it, and what moves.
 func (s *story) today() {
+	s.until(s.before(62 * time.Minute))
+	s.ship("search", "larger index pages", "li", 26*time.Hour, defect{})
 	s.until(s.before(38 * time.Minute))
 	s.fine(s.before(32 * time.Minute))
 	i := s.newestIncident()

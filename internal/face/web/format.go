@@ -209,7 +209,7 @@ func sentence(s string) string {
 	if s == "" {
 		return ""
 	}
-	if first := s[0]; first >= 'a' && first <= 'z' && !strings.Contains(strings.Fields(s)[0], "-") {
+	if first := s[0]; first >= 'a' && first <= 'z' && !strings.ContainsAny(strings.Fields(s)[0], "-./_@") {
 		s = strings.ToUpper(s[:1]) + s[1:]
 	}
 	if last, _ := utf8.DecodeLastRuneInString(s); !strings.ContainsRune(".!?…", last) {

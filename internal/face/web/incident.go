@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
@@ -60,13 +61,41 @@ func (s *site) canEver(v *visit, name string) bool {
 type incidentBody struct {
 	incident.Incident
 	Lead      string
-	Timeline  []incident.Entry
+	Timeline  []moment // newest first
 	Suspects  []suspect
 	MayAck    bool
 	MayNote   bool
 	MayEnd    bool
 	MayReturn bool // to the revision that served before
 	Refused   string
+}
+
+// moment is one line of the timeline.
+type moment struct {
+	incident.Entry
+	Href string // of what it is about, when that is not the incident itself
+}
+
+// moments is the timeline for people. That something was linked is left out:
+// what was linked stands there itself.
+func moments(i incident.ShowOutput) []moment {
+	var out []moment
+	for _, e := range slices.Backward(i.Timeline) {
+		m := moment{Entry: e}
+		switch e.Type {
+		case incident.EventLinked, action.EventSucceeded:
+			continue
+		case incident.EventPaged:
+			m.Text = "paged: " + e.Text
+		case incident.EventAcknowledged:
+			m.Text = strings.TrimSuffix(who(e.Actor)+" has it: "+e.Text, ": "+e.Type)
+		}
+		if e.Subject != "incident/"+i.Place.Incident {
+			m.Href = subjectLink(e.Subject)
+		}
+		out = append(out, m)
+	}
+	return out
 }
 
 // suspect is a rollout that may have to do with an incident.
@@ -97,10 +126,7 @@ func (s *site) incident(v *visit) (page, error) {
 		return page{}, err
 	}
 	if ok {
-		// What was linked stands in the timeline itself.
-		b.Timeline = slices.DeleteFunc(newest(out.Timeline), func(e incident.Entry) bool {
-			return e.Type == incident.EventLinked || e.Type == action.EventSucceeded
-		})
+		b.Timeline = moments(out)
 	}
 	if b.Suspects, err = v.suspects(i); err != nil {
 		return page{}, err

@@ -162,7 +162,7 @@ func objectiveLead(o slo.Snapshot, now time.Time) string {
 	case !o.SLIKnown:
 		return sentence("nothing has been measured for " + what)
 	case f.Exhausted:
-		return sentence(fmt.Sprintf("the budget for %s is spent (%s), since %s", what, leftText, ago(now, f.At)))
+		return sentence(fmt.Sprintf("the budget for %s has been spent for %s; %s is left", what, ago(now, f.At), leftText))
 	case !f.At.IsZero():
 		return sentence(fmt.Sprintf("%s of the budget for %s is left; at this rate it is spent in %s", leftText, what, span(f.At.Sub(now))))
 	}

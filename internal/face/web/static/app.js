@@ -34,7 +34,7 @@
     const n = parseInt(c.slice(1), 16);
     return `rgba(${n >> 16}, ${(n >> 8) & 255}, ${n & 255}, ${share})`;
   }
-  const number = (v) => Math.abs(v) >= 100 ? Math.round(v).toLocaleString("en") : String(+v.toPrecision(2));
+  const number = (v) => (Math.abs(v) >= 100 ? Math.round(v).toLocaleString("en") : String(+v.toPrecision(2))).replace("-", "−");
   function say(c, v) {
     if (v == null) return "–";
     if (c.log) { const e = Math.pow(10, v); return e >= 1e6 || e < 1e-3 ? "10^" + v.toFixed(1) : number(e); }
@@ -61,6 +61,7 @@
       g.save();
       g.font = `${11 * r}px ${getComputedStyle(document.body).fontFamily}`;
       g.lineWidth = r;
+      g.setLineDash([]);
       for (const m of c.marks) {
         const x = Math.round(u.valToPos(m.at, "x", true));
         if (x < left || x > left + width) continue;
