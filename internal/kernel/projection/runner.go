@@ -3,6 +3,7 @@ package projection
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/flyball-dev/flyball/internal/kernel/event"
@@ -134,24 +135,32 @@ type batch struct {
 	err    error
 }
 
-// foldAll folds a batch into every projection, at the same time, so that their
-// saves can share a commit.
+// foldAll folds a batch into every projection. Those that have something to
+// save do it at the same time, so that their saves can share a commit.
 func (r *Runner) foldAll(ctx context.Context, events []event.Event, last int64) error {
-	if len(r.all) == 1 {
-		return r.fold(ctx, r.all[0], events, last)
-	}
-	errs := make([]error, len(r.all))
-	var wg sync.WaitGroup
-	for i, p := range r.all {
-		wg.Go(func() { errs[i] = r.fold(ctx, p, events, last) })
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
+	var saving []*Projection
+	for _, p := range r.all {
+		if p.concerned(events) {
+			saving = append(saving, p)
+		} else if err := r.fold(ctx, p, events, last); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(saving) == 1 {
+		return r.fold(ctx, saving[0], events, last)
+	}
+	errs := make([]error, len(saving))
+	var wg sync.WaitGroup
+	for i, p := range saving {
+		wg.Go(func() { errs[i] = r.fold(ctx, p, events, last) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// concerned reports whether a batch has an event of the projection's types.
+func (p *Projection) concerned(events []event.Event) bool {
+	return slices.ContainsFunc(events, func(e event.Event) bool { return event.Matches(p.Types, e.Type) })
 }
 
 func (r *Runner) progressed() {
