@@ -73,10 +73,13 @@ func (a *App) Tick(ctx context.Context) error {
 			break
 		}
 	}
-	if ctx.Err() == nil && a.isDue("lease", leaseTTL/4) {
+	if err := a.sync(ctx); err != nil {
+		return err
+	}
+	if a.isDue("lease", leaseTTL/4) {
 		return a.keepLease(ctx)
 	}
-	return ctx.Err()
+	return nil
 }
 
 // leading has a chore wait while the lease may be somebody else's. What
