@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
@@ -116,7 +117,8 @@ func (a *App) Apply(ctx context.Context, actor, dir, commit string, files map[st
 }
 
 // stepEnvironment is what steps get of the server's own environment: where
-// programs are, and how packages are fetched; nothing else is inherited.
+// programs are, how packages are fetched, and the caches of Go that this user
+// has already; nothing else is inherited.
 func stepEnvironment() map[string]string {
 	env := map[string]string{}
 	for _, name := range []string{"PATH", "LANG", "GOPROXY", "GOFLAGS", "GONOSUMDB", "GOSUMDB", "GOTOOLCHAIN", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "NPM_CONFIG_REGISTRY"} {
@@ -124,7 +126,25 @@ func stepEnvironment() map[string]string {
 			env[name] = v
 		}
 	}
+	if dir, err := os.UserCacheDir(); err == nil {
+		keepDir(env, "GOCACHE", filepath.Join(dir, "go-build"))
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		keepDir(env, "GOMODCACHE", filepath.Join(home, "go", "pkg", "mod"))
+	}
 	return env
+}
+
+// keepDir passes a directory on: the one the environment names, else the usual
+// one if it is there.
+func keepDir(env map[string]string, name, usual string) {
+	dir := os.Getenv(name)
+	if dir == "" {
+		dir = usual
+	}
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		env[name] = dir
+	}
 }
 
 // stepSecret gives a pipeline's secret from the server's environment.

@@ -118,11 +118,16 @@ func firstStep(v control.View[Rollout], now time.Time) control.Plan {
 		plan.Rule, plan.Facts = ruleReady, append([]event.Draft{ready}, plan.Facts...)
 		return plan
 	}
-	d := judge.Decide(r.input(v, now))
+	in := r.input(v, now)
+	d, weight := judge.Decide(in), r.firstWeight(in)
+	reason := d.Reason
 	if d.Verdict != judge.On {
+		reason = fmt.Sprintf("Going on to %s: more is not affordable before anything is known", percent(weight))
+	}
+	if weight == 0 {
 		return goBack(v, now, cause{outcome: "failed", rule: ruleStep, culprit: "budget", reason: "the first step is not affordable: " + d.Reason})
 	}
-	plan := shift(r, 1, basisPoints(d.Weight), d.Reason)
+	plan := shift(r, 1, weight, reason)
 	plan.Facts, plan.Evidence, plan.Wake = append([]event.Draft{ready}, plan.Facts...), d, now.Add(tick)
 	return plan
 }

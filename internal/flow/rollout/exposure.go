@@ -44,7 +44,7 @@ func (r Rollout) input(v control.View[Rollout], now time.Time) judge.Input {
 		in.Next.Time = max(in.Next.Time, r.Plan.unwatched())
 	}
 	if r.Step > 0 {
-		in.Earliest = r.SteppedAt.Add(seconds(r.Plan.StepSeconds))
+		in.Earliest = r.judgedFrom().Add(seconds(r.Plan.StepSeconds))
 		in.Deadline = r.SteppedAt.Add(seconds(r.Plan.DeadlineSeconds))
 	}
 	cfg, budget := r.config(), budgetOf(v)
@@ -52,6 +52,39 @@ func (r Rollout) input(v control.View[Rollout], now time.Time) judge.Input {
 		in.Metrics = append(in.Metrics, judge.Metric{Name: m.Name, Config: cfg, State: m.State, Budget: r.badLeft(m.Goal, budget), Share: r.Plan.BudgetShare})
 	}
 	return in
+}
+
+// judgedFrom is when the present step began to be judged: what happens while
+// the canary warms up is no evidence, and its time does not count.
+func (r Rollout) judgedFrom() time.Time {
+	from := r.SteppedAt
+	for _, m := range r.Metrics {
+		if m.State.Started.IsZero() {
+			continue
+		}
+		if warm := m.State.Started.Add(seconds(r.Plan.WarmupSeconds)); warm.After(from) {
+			from = warm
+		}
+	}
+	return from
+}
+
+// leastFirst is the smallest share a first step is worth taking with, in basis
+// points.
+const leastFirst = 10
+
+// firstWeight is the share of the first step: its ceiling, or what is
+// affordable of it before anything is known; 0 when even leastFirst is not.
+func (r Rollout) firstWeight(in judge.Input) int {
+	weight := in.Next.Weight
+	for _, m := range in.Metrics {
+		u := m.Config.Evidence(m.State).ExcessUpper
+		weight = min(weight, judge.LargestAffordable(u, weight, in.Next.Rate, in.Next.Time, m.Share, m.Budget))
+	}
+	if bp := basisPoints(weight); bp >= leastFirst {
+		return bp
+	}
+	return 0
 }
 
 func ratio(basisPoints int) float64 { return float64(basisPoints) / whole }
