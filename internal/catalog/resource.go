@@ -25,7 +25,7 @@ type ServiceSpec struct {
 	Env          map[string]string `json:"env,omitempty"`          // of the running service
 	Instances    int               `json:"instances,omitempty"`    // default 1
 	Ready        string            `json:"ready,omitempty"`        // path that answers 2xx when ready; default: a TCP connection
-	Host         string            `json:"host,omitempty"`         // default NAME.localhost, and NAME.ENV.localhost outside the first environment
+	Host         string            `json:"host,omitempty"`         // default NAME.localhost, and NAME.ENV.localhost except in the last environment on the way
 	Path         string            `json:"path,omitempty"`         // path prefix; default /
 	Timeout      time.Duration     `json:"timeout,omitempty"`      // of one request; default 30s
 	Limit        time.Duration     `json:"limit,omitempty"`        // a request open longer is bad; default 5s
