@@ -39,18 +39,18 @@ const (
 func newChaos(w *world, seed uint64) *chaos {
 	c := &chaos{w: w, r: rand.New(rand.NewPCG(seed, 1)), jumps: map[int]time.Duration{}, agents: map[int]bool{}}
 	c.quiet = c.r.IntN(8) == 0
-	rates := []float64{0, 0.003, 0.008, 0.02}
+	rates := []float64{0, 0.004, 0.01, 0.025}
 	c.appends, c.puts, c.effects = rates[c.r.IntN(4)], rates[c.r.IntN(4)]/3, rates[c.r.IntN(4)]*3
 	c.meddling = []float64{0, 0.02, 0.08}[c.r.IntN(3)]
 	if c.r.IntN(3) == 0 {
-		c.suspend = 12 + c.r.IntN(60)
+		c.suspend = 10 + c.r.IntN(45)
 		c.resume = c.suspend + 11 + c.r.IntN(30)
 	}
 	if c.r.IntN(4) == 0 {
-		c.jumps[12+c.r.IntN(70)] = []time.Duration{90 * time.Second, time.Hour, 5 * time.Hour}[c.r.IntN(3)]
+		c.jumps[10+c.r.IntN(50)] = []time.Duration{90 * time.Second, time.Hour, 5 * time.Hour}[c.r.IntN(3)]
 	}
 	for range c.r.IntN(3) {
-		c.agents[8+c.r.IntN(80)] = true
+		c.agents[8+c.r.IntN(60)] = true
 	}
 	return c
 }

@@ -55,8 +55,8 @@ func drawCompany(seed uint64) company {
 	r := rand.New(rand.NewPCG(seed, 3))
 	c := company{
 		environments: pick(r, []string{"prod"}, []string{"prod"}, []string{"staging", "prod"}),
-		approval:     r.IntN(4) == 0, onDeadline: pick(r, "ask", "ask", "back", "on"), deadline: pick(r, 25, 40), stepSeconds: pick(r, 2, 4),
-		share: pick(r, 2, 10, 30), busy: 70 + r.IntN(50),
+		approval:     r.IntN(4) == 0, onDeadline: pick(r, "ask", "ask", "back", "on"), deadline: pick(r, 12, 20), stepSeconds: pick(r, 2, 3),
+		share: pick(r, 2, 10, 30), busy: 45 + r.IntN(35),
 	}
 	for _, name := range []string{"cart", "search"}[:1+r.IntN(2)] {
 		c.services = append(c.services, service{
@@ -67,11 +67,11 @@ func drawCompany(seed uint64) company {
 	for _, s := range c.services {
 		at := place{s.name, c.environments[len(c.environments)-1]}
 		if r.IntN(3) == 0 {
-			from := 15 + r.IntN(70)
+			from := 10 + r.IntN(45)
 			c.outages = append(c.outages, outage{at, from, from + pick(r, 5, 20, 60), pick(r, 0.05, 0.3)})
 		}
 		if r.IntN(3) == 0 {
-			from := 15 + r.IntN(70)
+			from := 10 + r.IntN(45)
 			c.delays = append(c.delays, outage{at, from, from + 5 + r.IntN(25), float64(5 + r.IntN(50))})
 		}
 	}
@@ -109,7 +109,7 @@ func (c company) delayOf(at place, second int) int {
 // environment in turn, being ready, each step up to its deadline, and a release
 // that waited for the one before.
 func (c company) patience() int {
-	return len(c.environments) * 2 * (75 + 4*(c.deadline+c.stepSeconds+5))
+	return len(c.environments) * 2 * (75 + 3*(c.deadline+c.stepSeconds+5))
 }
 
 // manifests is the company as its platform engineers declare it.
@@ -124,7 +124,7 @@ func (c company) manifests() map[string][]byte {
 		if c.approval && i == len(c.environments)-1 {
 			b.WriteString("  delivery: approval\n")
 		}
-		fmt.Fprintf(&b, "  rollout: {steps: [5%%, 25%%, 50%%], stepDuration: %ds, deadline: %ds, onDeadline: %s, budgetShare: %d%%}\n",
+		fmt.Fprintf(&b, "  rollout: {steps: [5%%, 40%%], stepDuration: %ds, deadline: %ds, onDeadline: %s, budgetShare: %d%%}\n",
 			c.stepSeconds, c.deadline, c.onDeadline, c.share)
 	}
 	for _, s := range c.services {

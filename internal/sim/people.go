@@ -38,18 +38,18 @@ func newPeople(w *world, seed uint64) *people {
 	p := &people{w: w, r: rand.New(rand.NewPCG(seed, 4))}
 	for i, s := range w.company.services {
 		p.plan(4+i, "push", s.name)
-		for range 1 + p.r.IntN(3) {
-			p.plan(14+p.r.IntN(w.company.busy-18), "push", s.name)
+		for range 1 + p.r.IntN(2) {
+			p.plan(12+p.r.IntN(w.company.busy-15), "push", s.name)
 		}
 	}
 	if p.r.IntN(3) == 0 { // somebody insists
 		for i := range 3 {
-			p.plan(w.company.busy-20+22*i, "rollback", w.company.services[0].name)
+			p.plan(w.company.busy-15+20*i, "rollback", w.company.services[0].name)
 		}
 	}
 	for range p.r.IntN(6) {
 		what := pick(p.r, "pause", "resume", "promote", "abort", "rollback", "mark", "override", "unquarantine", "ack", "resolve", "cancel", "restart", "reject")
-		p.plan(12+p.r.IntN(w.company.busy-12), what, "")
+		p.plan(10+p.r.IntN(w.company.busy-10), what, "")
 	}
 	return p
 }
@@ -76,18 +76,14 @@ func (p *people) tick() {
 	if p.answering {
 		p.answer()
 	}
+	if p.w.settled && len(p.acts) == 0 && p.w.second%5 == 0 {
+		p.do(act{what: "resume"}) // nothing stays paused
+	}
 }
 
 // meddle does a thing in the very moment in which a controller decides.
 func (p *people) meddle() {
 	p.do(act{p.w.second, pick(p.r, "pause", "resume", "promote", "abort", "ack"), ""})
-}
-
-// settle lets nothing stay paused.
-func (p *people) settle() {
-	for range 3 {
-		p.plan(p.w.second+1, "resume", "")
-	}
 }
 
 func (p *people) do(a act) {
@@ -228,6 +224,11 @@ func (p *people) openIncidents() []string {
 		out = append(out, i.Incident)
 	}
 	return out
+}
+
+// blocked reports whether an action waits for its gate.
+func (p *people) blocked() bool {
+	return len(list[action.Action](p, action.ProjectionName, "phase", string(action.Blocked))) > 0
 }
 
 // nothingMoves reports whether all that was begun is done. What is asked may

@@ -139,7 +139,6 @@ func (w *world) run() {
 		w.pass()
 	}
 	w.settled = true
-	w.people.settle()
 	// Whoever is left to himself ends, or asks a person, within his deadlines.
 	w.rest(w.company.patience(), true)
 	w.people.checkAsked()
@@ -159,11 +158,12 @@ func (w *world) run() {
 // rest lets time go by until nothing has moved for longer than it takes to
 // look at a gate again, but no longer than a limit.
 func (w *world) rest(limit int, unanswered bool) {
-	const quiet = 17
-	for still, end := 0, w.second+limit; still < quiet && w.second < end; {
+	for still, end := 0, w.second+limit; still < 17 && w.second < end; {
 		w.pass()
 		if still++; !w.people.nothingMoves(unanswered) {
 			still = 0
+		} else if still == 3 && !w.people.blocked() {
+			return
 		}
 	}
 }
