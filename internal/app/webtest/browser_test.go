@@ -195,7 +195,10 @@ func (b *tab) wait(condition string) {
 func (b *tab) picture(file string) {
 	b.t.Helper()
 	png := send(b, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatPng}).Data
-	err := os.MkdirAll(filepath.Dir(file), 0o755)
+	png, err := small(png)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(file), 0o755)
+	}
 	if err == nil {
 		err = os.WriteFile(file, png, 0o644)
 	}

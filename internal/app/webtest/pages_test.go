@@ -2,17 +2,22 @@ package webtest_test
 
 import (
 	"context"
+	"html"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
+	"github.com/flyball-dev/flyball/internal/feedback/policy"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
+	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 )
 
@@ -110,6 +115,180 @@ func TestEveryPageAnswers(t *testing.T) {
 			if !strings.Contains(body, "<h1>") || strings.Contains(body, "ZgotmplZ") || strings.Contains(body, "%!") || strings.Contains(body, " style=") {
 				t.Errorf("%s: no heading, or a value that was not rendered, or an inline style", p.path)
 			}
+		}
+	}
+}
+
+// TestHeaders: the policy stands on every answer, and files may be kept for good.
+func TestHeaders(t *testing.T) {
+	h := storied(t)
+	_, body := h.get(h.client(false), "/rollouts")
+	files := regexp.MustCompile(`(?:href|src)="(/static/[^"]+)"`).FindAllStringSubmatch(body, -1)
+	if len(files) < 3 {
+		t.Fatalf("the page links to %d files, want style, scripts and icon", len(files))
+	}
+	for _, path := range []string{"/", "/services/nothing-like-it", "/sign-in", files[0][1]} {
+		res, err := h.client(false).Get(h.server.URL + path)
+		h.do(err)
+		res.Body.Close()
+		policy := res.Header.Get("Content-Security-Policy")
+		for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"} {
+			if !strings.Contains(policy, want) {
+				t.Errorf("%s: the policy %q lacks %s", path, policy, want)
+			}
+		}
+		if strings.Contains(policy, "unsafe") || res.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: headers %v", path, res.Header)
+		}
+		kept := strings.Contains(res.Header.Get("Cache-Control"), "immutable")
+		if kept != strings.HasPrefix(path, "/static/") {
+			t.Errorf("%s: Cache-Control is %q", path, res.Header.Get("Cache-Control"))
+		}
+	}
+}
+
+// post sends a form as a browser does from a page of this server, or from elsewhere.
+func (h *house) post(c *http.Client, path, site string, form url.Values) (int, string, string) {
+	h.t.Helper()
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	req, err := http.NewRequest(http.MethodPost, h.server.URL+path, strings.NewReader(form.Encode()))
+	h.do(err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Sec-Fetch-Site", site)
+	res, err := c.Do(req)
+	h.do(err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	h.do(err)
+	return res.StatusCode, res.Header.Get("Location"), string(body)
+}
+
+// TestForms: what a form sends is an operation, with the caller's permission.
+func TestForms(t *testing.T) {
+	h := storied(t)
+	grant := url.Values{"service": {"mail"}, "environment": {"prod"}, "reason": {"a test says so"}, "for": {"1h"}, "_back": {"/policies"}, "_key": {"one"}}
+	with := func(name, value string) url.Values {
+		out := maps.Clone(grant)
+		out[name] = []string{value}
+		return out
+	}
+	for _, c := range []struct {
+		name     string
+		signedIn bool
+		site     string
+		verb     string
+		form     url.Values
+		status   int
+		says     string
+	}{
+		{"nobody may write", false, "same-origin", "override.grant", grant, 401, "Sign in"},
+		{"not from elsewhere", true, "cross-site", "override.grant", grant, 403, "must come from a page of this server"},
+		{"a reason is required", true, "same-origin", "override.grant", with("reason", ""), 422, "is required: why, for the record"},
+		{"a duration that is none", true, "same-origin", "override.grant", with("for", "soon"), 422, "is not a duration"},
+		{"an incident that is not there", true, "same-origin", "incident.ack", url.Values{"incident": {"inc-nothing"}}, 404, "here is no incident named"},
+		{"an operation that is not there", true, "same-origin", "incident.sing", url.Values{}, 404, "here is no operation named"},
+		{"a read is not sent by a form", true, "same-origin", "rollout.list", url.Values{}, 404, "that a form could send"},
+		{"a field that is not there", true, "same-origin", "override.grant", with("colour", "red"), 422, "colour"},
+	} {
+		status, _, body := h.post(h.client(c.signedIn), "/operations/"+c.verb, c.site, c.form)
+		if status != c.status || !strings.Contains(html.UnescapeString(body), c.says) {
+			t.Errorf("%s: status %d, want %d with %q in\n%.2000s", c.name, status, c.status, c.says, body)
+		}
+	}
+	head, err := h.store.Log().Head(context.Background())
+	h.do(err)
+	for range 2 {
+		status, to, body := h.post(h.client(true), "/operations/override.grant", "same-origin", grant)
+		if status != http.StatusSeeOther || to != "/policies" {
+			t.Fatalf("status %d to %q, want 303 to /policies: %.600s", status, to, body)
+		}
+	}
+	granted, err := h.store.Log().Read(context.Background(), event.Query{After: head.Position, Types: []string{policy.EventOverridden}})
+	h.do(err)
+	if len(granted) != 1 || granted[0].Actor != "user:ana" {
+		t.Errorf("sending the form twice recorded %d overrides: %+v", len(granted), granted)
+	}
+	status, to, _ := h.post(h.client(true), "/operations/override.grant", "same-origin", with("_back", "//elsewhere.example/"))
+	if status != http.StatusUnprocessableEntity && to != "/" {
+		t.Errorf("a form sends people to %q", to)
+	}
+}
+
+// TestSignInForm refuses what is no token, and leaves no cookie.
+func TestSignInForm(t *testing.T) {
+	h := storied(t)
+	c := h.client(false)
+	status, _, body := h.post(c, "/sign-in", "same-origin", url.Values{"token": {"wrong"}, "to": {"/audit"}})
+	if status != http.StatusUnauthorized || !strings.Contains(body, `role="alert"`) || strings.Contains(body, "wrong\"") {
+		t.Errorf("a wrong token gives %d: %.400s", status, body)
+	}
+	status, to, _ := h.post(c, "/sign-in", "same-origin", url.Values{"token": {h.token}, "to": {"https://elsewhere.example/"}})
+	if status != http.StatusSeeOther || to != "/" {
+		t.Errorf("signing in leads to %q with %d", to, status)
+	}
+	if _, body := h.get(c, "/"); !strings.Contains(body, "Sign out") {
+		t.Error("after signing in, the page does not say who it is for")
+	}
+	if status, _, _ := h.post(c, "/sign-out", "same-origin", nil); status != http.StatusSeeOther {
+		t.Errorf("signing out gives %d", status)
+	}
+	if _, body := h.get(c, "/"); strings.Contains(body, "Sign out") {
+		t.Error("after signing out, the page still knows who it is for")
+	}
+}
+
+// TestAuditPages walks through the whole log, page by page: every event once.
+func TestAuditPages(t *testing.T) {
+	h := storied(t)
+	c := h.client(false)
+	events, err := h.store.Log().Read(context.Background(), event.Query{Types: []string{"rollout."}, Limit: 100_000})
+	h.do(err)
+	row, older := regexp.MustCompile(`<a href="/audit/(\d+)">`), regexp.MustCompile(`rel="next" href="([^"]+)"`)
+	seen := map[string]int{}
+	for path := "/audit?types=rollout."; path != ""; {
+		status, body := h.get(c, path)
+		if status != http.StatusOK {
+			t.Fatalf("%s: %d", path, status)
+		}
+		for _, m := range row.FindAllStringSubmatch(body, -1) {
+			seen[m[1]]++
+		}
+		path = ""
+		if m := older.FindStringSubmatch(body); m != nil {
+			path = html.UnescapeString(m[1])
+		}
+	}
+	if len(seen) != len(events) {
+		t.Errorf("%d events of rollouts on the pages, %d in the log", len(seen), len(events))
+	}
+	for position, n := range seen {
+		if n != 1 {
+			t.Errorf("event %s is shown %d times", position, n)
+		}
+	}
+}
+
+// TestTimeTravel: a page shows what was known at a moment, and offers nothing to do.
+func TestTimeTravel(t *testing.T) {
+	h := storied(t)
+	for _, p := range h.pages() {
+		if p.name != "rollout-moving" {
+			continue
+		}
+		if status, _ := h.get(h.client(true), p.path+"?at=2026-11-20T12:00:00Z"); status != http.StatusNotFound {
+			t.Errorf("two hours before it began, the rollout's page gives %d", status)
+		}
+		_, body := h.get(h.client(true), p.path+"?at=2026-11-20T14:30:10Z")
+		if !strings.Contains(body, "has 5 % of the traffic") || strings.Contains(body, "Take it back") {
+			t.Errorf("at 14:30:10 the rollout had 5 %%; the page says\n%.3000s", body)
+		}
+	}
+	for _, p := range h.pages() {
+		if strings.ContainsAny(p.path, "?") || p.name == "sign-in" || p.name == "missing" {
+			continue
+		}
+		if status, _ := h.get(h.client(true), p.path+"?at=2026-11-20T14:31:00Z"); status != http.StatusOK {
+			t.Errorf("%s a minute ago: %d", p.path, status)
 		}
 	}
 }

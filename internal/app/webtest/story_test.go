@@ -146,7 +146,7 @@ func (s *story) past() {
 		{"search", "suggest while typing", "li", 4 * day, defect{slow: 0.05}},
 		{"search", "suggest while typing, from memory", "li", 3 * day, defect{}},
 		{"mail", "one mail per order", "eli", 2*day + 3*time.Hour, defect{}},
-		{"checkout", "price in the customer’s currency", "bo", 26 * time.Hour, defect{}},
+		{"checkout", "price in the customer’s currency", "bo", 22 * time.Hour, defect{}},
 	} {
 		s.until(s.before(c.ago + time.Duration(i)*7*time.Minute))
 		s.ship(c.service, c.subject, c.author, 40*time.Minute, c.wrong)

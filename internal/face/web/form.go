@@ -193,19 +193,26 @@ func (s *site) answer(w http.ResponseWriter, v *visit, op operation.Operation, v
 			described.Instance = rand.Text()[:12]
 			s.o.Logger.Error("a form failed", "reference", described.Instance, "operation", op.Name(), "error", err)
 		}
+		described.Findings = b.place(described.Findings)
 		b.Problem, p.Status = &described, described.Status
-		for _, f := range described.Findings {
-			for i := range b.Fields {
-				if b.Fields[i].Name == f.Field {
-					b.Fields[i].Wrong = f.Message
-				}
-			}
-		}
 	} else {
 		b.Output = said(out)
 	}
 	p.Body = b
 	s.show(w, v, p)
+}
+
+// place puts what is wrong beside the fields it is about, and gives the rest.
+func (b *operationBody) place(findings []problem.Finding) (rest []problem.Finding) {
+	for _, f := range findings {
+		i := slices.IndexFunc(b.Fields, func(x field) bool { return x.Name == f.Field })
+		if i < 0 {
+			rest = append(rest, f)
+			continue
+		}
+		b.Fields[i].Wrong = f.Message
+	}
+	return rest
 }
 
 // said is an outcome for people: the operation's own words, else its JSON.

@@ -67,10 +67,13 @@ func (s *site) objectiveList(v *visit) (page, error) {
 	return page{Template: "objectives", Title: "Objectives", Section: "objectives", Body: b, Every: 30, Live: "budget.,alert.,resource."}, nil
 }
 
+// notKept is said of a past moment: signals are no facts.
+const notKept = "What was measured then is not kept; the facts about budgets and alerts are."
+
 func objectiveListLead(all, hurt int, past bool) string {
 	switch {
 	case past:
-		return "What was measured then is not kept; the facts about budgets and alerts are."
+		return notKept
 	case all == 0:
 		return "No objective is declared yet."
 	case hurt == 0:
@@ -147,6 +150,9 @@ func (s *site) objective(v *visit) (page, error) {
 	}
 	b.Past = newest(b.Status.Past)
 	b.Lead = objectiveLead(o, v.now)
+	if v.past {
+		b.Lead = notKept
+	}
 	b.Gauges = gauges(o)
 	if err := s.draw(v, &b); err != nil {
 		return page{}, err

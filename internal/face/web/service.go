@@ -290,8 +290,12 @@ func (s *site) indicator(v *visit, b *serviceBody) error {
 		b.Indicator.Series[0].Values = append(b.Indicator.Series[0].Values, failed)
 		b.Traffic.Series[0].Values = append(b.Traffic.Series[0].Values, value(float64(t.Total)/width.Seconds()))
 	}
+	// The axis goes on to now, for what has just begun.
+	for _, c := range []*chart{&b.Indicator, &b.Traffic} {
+		c.Times, c.Series[0].Values = append(c.Times, v.now), append(c.Series[0].Values, nil)
+	}
 	if a := b.Objectives.Availability; a != 0 {
-		b.Indicator.Lines = []line{{Name: "objective " + a.String(), At: 100 - float64(a), Tone: "bad"}}
+		b.Indicator.Lines = []line{{Name: "objective " + percent(a.Ratio(), 2), At: 100 - float64(a), Tone: "bad"}}
 	}
 	if b.Indicator.Marks, err = v.marks(b.Name, b.Main, v.now.Add(-shown)); err != nil {
 		return err
