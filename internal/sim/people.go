@@ -338,7 +338,6 @@ func read[S any](p *people, name, key string) S {
 type pager struct {
 	w        *world
 	accepted map[string]int // deliveries by message
-	failing  int            // next attempts that fail
 }
 
 type notifier struct{ s *server }

@@ -30,9 +30,6 @@ type conduct struct {
 	buildTime  int    // seconds
 }
 
-// harm is what share of its requests the conduct spoils beyond the usual.
-func (c conduct) harm() float64 { return max(c.errors+c.hang, c.slow+c.hang) }
-
 // workshop is the repositories, the steps that run, and the images made.
 type workshop struct {
 	w       *world

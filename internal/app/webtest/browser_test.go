@@ -326,12 +326,7 @@ func (b *tab) everyStopShows(path string) {
 	seen := map[string]bool{}
 	for range wanted + 30 {
 		b.do(chromedp.KeyEvent("\t"))
-		var stop struct {
-			Tag     string
-			Visible bool
-			At      string
-		}
-		stop = eval[struct {
+		stop := eval[struct {
 			Tag     string
 			Visible bool
 			At      string
