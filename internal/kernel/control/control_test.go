@@ -367,6 +367,44 @@ func TestNewestInSlotSupersedes(t *testing.T) {
 	}
 }
 
+// An old wish that could not be told while the world was deaf does not come
+// true after the newer one; an action that is no wish is tried until it is done.
+func TestNewerWishEndsTheOlder(t *testing.T) {
+	deaf, rung := true, []string{}
+	ring := func(wish bool) control.Type {
+		return control.Type{Name: fmt.Sprint("bell.", wish), Wish: wish, Run: func(_ context.Context, a action.Action) (any, error) {
+			if deaf {
+				return nil, errors.New("nobody hears")
+			}
+			rung = append(rung, a.ID)
+			return nil, nil
+		}}
+	}
+	w := newWorld(t, func(w *world) []control.Processor {
+		return []control.Processor{control.NewExecutor(w.store.States(), ring(true), ring(false))}
+	})
+	propose := func(id string) {
+		w.propose(action.Proposal{ID: "wish-" + id, Type: "bell.true", Slot: "tower"})
+		w.propose(action.Proposal{ID: "deed-" + id, Type: "bell.false", Slot: "gate"})
+		w.settle()
+	}
+	propose("a")
+	propose("b")
+	deaf = false
+	for range 10 {
+		w.clock.Advance(time.Second)
+		w.settle()
+	}
+	for id, want := range map[string]action.Phase{"wish-a": action.Superseded, "wish-b": action.Succeeded, "deed-a": action.Succeeded, "deed-b": action.Succeeded} {
+		if a := w.action(id); a.Phase != want {
+			t.Errorf("%s is %s, want %s", id, a.Phase, want)
+		}
+	}
+	if slices.Contains(rung, "wish-a") {
+		t.Errorf("rung %v", rung)
+	}
+}
+
 func TestActionsAreRetriedUntilRecordedAndGivenUp(t *testing.T) {
 	state, at := "open", map[string][]time.Time{}
 	fails := map[string]error{"never": errors.New("no bell"), "wrong": problem.New(problem.Invalid, "bell", "no such tower")}
