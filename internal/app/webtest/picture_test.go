@@ -28,8 +28,10 @@ func small(picture []byte) ([]byte, error) {
 	for c := range used {
 		colours = append(colours, c)
 	}
+	// The few vivid ones carry the meaning: they count for more.
+	weight := func(c color.RGBA) int { return used[c] * (1 + int(max(c.R, c.G, c.B)-min(c.R, c.G, c.B))/4) }
 	slices.SortFunc(colours, func(a, b color.RGBA) int {
-		return cmp.Or(cmp.Compare(used[b], used[a]), cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B))
+		return cmp.Or(cmp.Compare(weight(b), weight(a)), cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B))
 	})
 	var palette color.Palette
 	for _, c := range colours[:min(256, len(colours))] {
