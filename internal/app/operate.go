@@ -397,8 +397,12 @@ func (o *operate) ended(ctx context.Context, in RunsInput) (workload.Ref, string
 			return ref, or(in.Instance, firstInstance), nil
 		}
 	}
-	return ref, "", problem.New(problem.NotFound, "logs.show", "no instance of %s runs in %s as %q", in.Service, in.Environment, in.Revision).
-		WithNext("flyball top lists what runs")
+	what := in.Service
+	if in.Revision != "" {
+		what += " " + in.Revision
+	}
+	return ref, "", problem.New(problem.NotFound, "logs.show", "%s has not run in %s yet", what, in.Environment).
+		WithNext("flyball top lists what runs; flyball pipeline logs RUN shows a build's output")
 }
 
 // firstInstance is the name a runtime gives the first instance of a revision.
