@@ -94,7 +94,7 @@ func ratio(basisPoints int) float64 { return float64(basisPoints) / whole }
 func (r Rollout) rate() float64 {
 	if len(r.Metrics) > 0 {
 		s := r.Metrics[0].State
-		seen := s.Until.Sub(s.Started).Seconds()
+		seen := s.Until.Sub(s.Started).Seconds() - r.Unseen
 		if n := float64(s.Baseline.Requests + s.Canary.Requests); !s.Started.IsZero() && seen >= 10 {
 			return max(n/seen, 0.001)
 		}
@@ -103,6 +103,32 @@ func (r Rollout) rate() float64 {
 		return r.Plan.DeclaredRate
 	}
 	return 1
+}
+
+// gap is the longest time without a request that is taken for little traffic,
+// in a reading that is longer: looks come every few seconds, so that a longer
+// one means that nobody looked, because the server, the agent or the machine
+// was down.
+const gap = time.Minute
+
+// unseen is how many seconds of a reading nothing was counted in, because
+// nothing could be. Taken for time without traffic, they would make the service
+// look smaller than it is, and a step cheaper.
+func (a Arms) unseen(began bool) (total float64) {
+	if a.Until.Sub(a.From) <= gap {
+		return 0
+	}
+	last := a.From
+	for _, b := range a.Bins {
+		if d := b.Time.Sub(last); began && d > gap {
+			total += d.Seconds()
+		}
+		began, last = true, b.Time.Add(seconds(a.WidthSeconds))
+	}
+	if d := a.Until.Sub(last); began && d > gap {
+		total += d.Seconds()
+	}
+	return total
 }
 
 // budgetOf is the budget reading; nil without one.

@@ -29,7 +29,7 @@ type look struct {
 func newLook(v control.View[Rollout], now time.Time) *look {
 	l := &look{before: v.State, after: v.State, now: now}
 	if _, known := v.Reading("arms", &l.arms); known && l.arms.Until.After(l.before.JudgedUntil) {
-		l.after.Metrics = l.before.advanced(l.arms)
+		l.after = l.before.seen(l.arms)
 	} else {
 		l.arms = Arms{}
 	}

@@ -35,6 +35,7 @@ var update = flag.Bool("update", false, "write what the scenarios in testdata/sc
 //	9 agent down|up                           nothing is observed, and actions fail
 //	9 actions fail|work                       actions alone fail
 //	9 lapse                                   the lease of the canary's share runs out
+//	9 asleep SECONDS                          the machine is, and nothing is served
 //	9 restart                                 another server folds everything anew
 //	60 end                                    look every second until here
 func TestScenarios(t *testing.T) {
@@ -74,6 +75,7 @@ type scene struct {
 	t       *testing.T
 	out     strings.Builder
 	second  int
+	skipped int // seconds of sleep
 	log     []event.Event
 	state   Rollout
 	status  *workload.Status
@@ -90,7 +92,7 @@ type scene struct {
 
 var zero = time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
 
-func (s *scene) now() time.Time { return zero.Add(time.Duration(s.second) * time.Second) }
+func (s *scene) now() time.Time { return zero.Add(time.Duration(s.second+s.skipped) * time.Second) }
 
 func newScene(t *testing.T, started string) *scene {
 	s := &scene{t: t, budget: release.Budget{Objectives: []release.BudgetLeft{{Name: "availability", Allowed: 200_000, BadLeft: 200_000}}}}
@@ -174,6 +176,12 @@ func (s *scene) do(what string, args []string) {
 		s.failing = args[0] == "fail"
 	case "lapse":
 		s.lapsed, s.share = true, 0
+	case "asleep":
+		n, err := strconv.Atoi(rest)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.skipped += n
 	case "restart":
 		s.restart()
 	case "end":

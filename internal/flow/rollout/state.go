@@ -39,6 +39,7 @@ type Rollout struct {
 	Metrics     []Metric  `json:"metrics,omitempty"`
 	JudgedUntil time.Time `json:"judged_until,omitzero"`
 	JudgedAt    time.Time `json:"judged_at,omitzero"`
+	Unseen      float64   `json:"unseen_seconds,omitempty"` // while it was judged, in which nothing could be counted
 	Verdict     string    `json:"verdict,omitempty"`
 	Reason      string    `json:"reason,omitempty"`
 	Expected    float64   `json:"expected_seconds,omitempty"`
@@ -95,7 +96,7 @@ const ProjectionName = "rollout"
 // Projection folds rollouts.
 func Projection() *projection.Projection {
 	return projection.Define(projection.Fold[Rollout]{
-		Name: ProjectionName, Version: 1, Types: []string{"rollout.", "action."},
+		Name: ProjectionName, Version: 2, Types: []string{"rollout.", "action."},
 		Keys: func(e event.Event) []string {
 			if name, ok := strings.CutPrefix(e.Subject, "rollout/"); ok {
 				return []string{name}
@@ -193,7 +194,7 @@ func (r Rollout) applyJudged(e event.Event) (Rollout, error) {
 	if err != nil || e.Erased {
 		return r, err
 	}
-	r.Metrics = r.advanced(d.Arms)
+	r = r.seen(d.Arms)
 	r.JudgedUntil, r.JudgedAt = d.Arms.Until, e.Time
 	r.Verdict, r.Reason, r.Expected = d.Verdict, d.Reason, d.ExpectedSeconds
 	return r.trace(e.Time), nil
@@ -256,6 +257,13 @@ func (r Rollout) config() judge.Config {
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// seen is the rollout with a reading folded in.
+func (r Rollout) seen(a Arms) Rollout {
+	r.Unseen += a.unseen(len(r.Metrics) > 0 && !r.Metrics[0].State.Started.IsZero())
+	r.Metrics = r.advanced(a)
+	return r
+}
 
 // advanced is the metrics with a reading folded in.
 func (r Rollout) advanced(a Arms) []Metric {
