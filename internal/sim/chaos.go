@@ -83,9 +83,7 @@ func (c *chaos) resumes() bool { return c.w.second >= c.resume || c.w.settled }
 // otherHost reports whether a new server runs elsewhere than the one before,
 // so that it has to wait for the lease.
 func (c *chaos) otherHost() bool {
-	other := c.w.former != nil || c.away || c.r.IntN(2) == 0
-	c.away = false
-	return other
+	return c.w.former != nil || c.away || c.r.IntN(2) == 0
 }
 
 // downtime is how long it takes until the next server comes up, in seconds.

@@ -144,7 +144,7 @@ func (c company) found(ctx context.Context, a *app.App) error {
 	return err
 }
 
-// objective reports whether the service judges slow requests.
+// latency reports whether slow requests of a service are judged.
 func (c company) latency(name string) bool {
 	for _, s := range c.services {
 		if s.name == name {

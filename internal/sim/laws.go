@@ -361,7 +361,7 @@ func (w *world) lawOfBudgets() {
 	}
 }
 
-// causes are the facts that open an incident, or belong to the one that is open.
+// cause reports whether a fact opens an incident, or belongs to the one that is open.
 func cause(e event.Event) bool {
 	switch e.Type {
 	case rollout.EventRolledBack:

@@ -66,6 +66,7 @@ func (w *world) boot() {
 		return err
 	})
 	if w.server == s {
+		w.chaos.away = false
 		w.tracef("server %s is up, epoch %d", holder, s.epoch.Load())
 	}
 }

@@ -187,6 +187,8 @@ func judgeNow(v control.View[Rollout], now time.Time) control.Plan {
 		return l.step(ruleDeadline, number, basisPoints(d.Weight), d.Reason)
 	case d.Verdict == judge.On && l.fresh():
 		return l.step(ruleStep, number, basisPoints(d.Weight), d.Reason)
+	case d.Verdict == judge.On:
+		return l.hold("Held: the newest counts are too old to take a step on")
 	case d.Overdue:
 		return l.ask()
 	default:
