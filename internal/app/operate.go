@@ -69,7 +69,7 @@ func (s Status) Tell() string {
 	}
 	text := aligned(rows)
 	for _, i := range s.Incidents {
-		text += fmt.Sprintf("\nIncident  %s", strings.Join(i.Rows()[0], "  "))
+		text += "\nIncident  " + strings.ReplaceAll(strings.Join(i.Rows()[0], "  "), "\n", " ")
 	}
 	for _, a := range s.Waiting {
 		reason := string(a.Phase)
