@@ -87,66 +87,70 @@ func (p *people) meddle() {
 }
 
 func (p *people) do(a act) {
-	w := p.w
 	switch a.what {
 	case "push":
 		p.push(a.target)
-		return
-	case "pause", "resume", "promote", "abort":
-		if a.what == "resume" {
-			for _, r := range p.moving() {
-				if r.Paused != nil {
-					p.call("rollout.resume", map[string]any{"rollout": r.Rollout, "reason": "go on"}, a)
-				}
-			}
-			return
-		}
+	case "pause", "promote", "abort":
 		if all := p.moving(); len(all) > 0 {
-			r := all[p.r.IntN(len(all))]
-			p.call("rollout."+a.what, map[string]any{"rollout": r.Rollout, "reason": "because"}, a)
+			p.call("rollout."+a.what, reasoned("rollout", all[p.r.IntN(len(all))].Rollout), a)
 		}
-		return
-	}
-	s := a.target
-	if s == "" {
-		s = w.company.services[p.r.IntN(len(w.company.services))].name
-	}
-	environment := w.company.environments[len(w.company.environments)-1]
-	at := map[string]any{"service": s, "environment": environment, "reason": "because"}
-	switch a.what {
-	case "rollback":
-		p.call("release.rollback", at, a)
-	case "override":
-		p.call("override.grant", at, a)
-	case "restart":
-		p.call("service.restart", at, a)
-	case "unquarantine":
-		here := read[release.Place](p, release.PlaceName, release.PlaceKey(s, environment))
-		for _, revision := range sortedKeys(here.Quarantine) {
-			at["revision"] = revision
-			p.call("release.unquarantine", at, a)
-			return
-		}
-	case "mark":
-		if k := w.shop.repos[s].commits; len(k) > 0 {
-			p.call("change.mark", map[string]any{"change": s + "-" + k[len(k)-1].SHA[:7], "as": "fix", "reason": "because"}, a)
+	case "resume":
+		for _, r := range p.moving() {
+			if r.Paused != nil {
+				p.call("rollout.resume", reasoned("rollout", r.Rollout), a)
+			}
 		}
 	case "ack", "resolve":
-		for _, name := range p.openIncidents() {
-			p.call("incident."+a.what, map[string]any{"incident": name, "reason": "seen"}, a)
-			return
+		if open := p.openIncidents(); len(open) > 0 {
+			p.call("incident."+a.what, reasoned("incident", open[0]), a)
 		}
 	case "cancel":
-		for _, r := range list[pipeline.Run](p, pipeline.ProjectionName, "active", "yes") {
-			p.call("pipeline.cancel", map[string]any{"run": r.ID, "reason": "because"}, a)
-			return
+		if runs := list[pipeline.Run](p, pipeline.ProjectionName, "active", "yes"); len(runs) > 0 {
+			p.call("pipeline.cancel", reasoned("run", runs[0].ID), a)
 		}
 	case "reject":
-		for _, v := range p.waiting() {
-			p.call("action.reject", map[string]any{"action": v.ID, "reason": "because"}, a)
-			return
+		if waiting := p.waiting(); len(waiting) > 0 {
+			p.call("action.reject", reasoned("action", waiting[0].ID), a)
+		}
+	default:
+		p.doAt(a)
+	}
+}
+
+// doAt does what concerns a service where its users are.
+func (p *people) doAt(a act) {
+	s := a.target
+	if s == "" {
+		s = p.w.company.services[p.r.IntN(len(p.w.company.services))].name
+	}
+	environment := p.w.company.environments[len(p.w.company.environments)-1]
+	in := reasoned("service", s)
+	in["environment"] = environment
+	switch a.what {
+	case "rollback":
+		p.call("release.rollback", in, a)
+	case "override":
+		p.call("override.grant", in, a)
+	case "restart":
+		p.call("service.restart", in, a)
+	case "unquarantine":
+		here := read[release.Place](p, release.PlaceName, release.PlaceKey(s, environment))
+		if bad := sortedKeys(here.Quarantine); len(bad) > 0 {
+			in["revision"] = bad[0]
+			p.call("release.unquarantine", in, a)
+		}
+	case "mark":
+		if k := p.w.shop.repos[s].commits; len(k) > 0 {
+			in := reasoned("change", s+"-"+k[len(k)-1].SHA[:7])
+			in["as"] = "fix"
+			p.call("change.mark", in, a)
 		}
 	}
+}
+
+// reasoned is an input that names something and says why.
+func reasoned(field, name string) map[string]any {
+	return map[string]any{field: name, "reason": "because"}
 }
 
 // push commits a change and tells the server, or leaves it to the poll.
@@ -193,7 +197,7 @@ func (p *people) drawConduct(first bool) conduct {
 func (p *people) approve() {
 	for _, v := range p.waiting() {
 		if p.answering || p.r.IntN(4) > 0 {
-			p.call("action.approve", map[string]any{"action": v.ID, "reason": "looks right"}, act{})
+			p.call("action.approve", reasoned("action", v.ID), act{})
 		}
 	}
 }
@@ -207,7 +211,7 @@ func (p *people) waiting() []action.Action {
 func (p *people) answer() {
 	for _, r := range p.moving() {
 		if r.Asked && r.Abort == nil && r.Phase != rollout.PhaseGoingBack {
-			p.call("rollout.abort", map[string]any{"rollout": r.Rollout, "reason": "not sure about it"}, act{})
+			p.call("rollout.abort", reasoned("rollout", r.Rollout), act{})
 		}
 	}
 }
