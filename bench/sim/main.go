@@ -29,7 +29,7 @@ func main() {
 		os.Exit(1)
 	}
 	defer os.RemoveAll(state)
-	debug.SetGCPercent(400) // worlds are many and short-lived
+	debug.SetGCPercent(800) // worlds are many and short-lived
 	failed := false
 	switch {
 	case *seed > 0:

@@ -54,11 +54,11 @@ func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 func drawCompany(seed uint64) company {
 	r := rand.New(rand.NewPCG(seed, 3))
 	c := company{
-		environments: pick(r, []string{"prod"}, []string{"prod"}, []string{"staging", "prod"}),
+		environments: pick(r, []string{"prod"}, []string{"prod"}, []string{"prod"}, []string{"staging", "prod"}),
 		approval:     r.IntN(4) == 0, onDeadline: pick(r, "ask", "ask", "back", "on"), deadline: pick(r, 12, 20), stepSeconds: pick(r, 2, 3),
 		share: pick(r, 2, 10, 30), busy: 45 + r.IntN(35),
 	}
-	for _, name := range []string{"cart", "search"}[:1+r.IntN(2)] {
+	for _, name := range pick(r, []string{"cart"}, []string{"cart"}, []string{"cart", "search"}) {
 		c.services = append(c.services, service{
 			name: name, rate: pick(r, 200.0, 1000, 3000), target: pick(r, "99", "99.5", "99.9"), latency: r.IntN(3) > 0,
 			window: pick(r, 24, 72, 672), noise: pick(r, 0, 0.0005, 0.002), burst: pick(r, 0, 0, 5),

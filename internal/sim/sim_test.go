@@ -23,7 +23,7 @@ func TestSeeds(t *testing.T) {
 		}
 	}
 	// Worlds are many and short-lived: collect less often.
-	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	failed := 0
 	began := time.Now()
 	total := RunAll(n, t.TempDir(), func(r Result) {
