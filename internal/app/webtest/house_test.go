@@ -21,6 +21,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/feedback/signal"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/flow/change"
+	"github.com/flyball-dev/flyball/internal/flow/pipeline"
 	"github.com/flyball-dev/flyball/internal/flow/release"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
@@ -136,6 +137,7 @@ func (h *house) open() {
 		(&catalog.Applier{Log: log, Reader: states, Sync: h.sync, Registry: app.Kinds()}).Operations(),
 		desk.Operations(),
 		(&change.Pusher{Log: log, Reader: states, Sync: h.sync}).Operations(),
+		(&pipeline.Desk{Log: log, Reader: states, Sync: h.sync, Steps: printed{}}).Operations(),
 		(&release.Desk{Log: log, Reader: states, Sync: h.sync}).Operations(),
 		(&rollout.Desk{Log: log, Reader: states, Sync: h.sync}).Operations(),
 		(&incident.Incidents{Log: log, Reader: states, Sync: h.sync, Clock: h.clock}).Operations(),

@@ -119,6 +119,18 @@ func TestEveryPageAnswers(t *testing.T) {
 	}
 }
 
+// TestRunOutput: a run's page shows the end of what its last step printed.
+func TestRunOutput(t *testing.T) {
+	h := storied(t)
+	for _, p := range h.pages() {
+		if p.name == "run" {
+			if _, body := h.get(h.client(false), p.path); !strings.Contains(body, "/build/1: built bin/checkout") || !strings.Contains(body, "of build, step 2") {
+				t.Errorf("%s does not show the output of its second step", p.path)
+			}
+		}
+	}
+}
+
 // TestHeaders: the policy stands on every answer, and files may be kept for good.
 func TestHeaders(t *testing.T) {
 	h := storied(t)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/flow/artifact"
 	"github.com/flyball-dev/flyball/internal/flow/change"
 	"github.com/flyball-dev/flyball/internal/flow/pipeline"
@@ -344,9 +345,15 @@ func (t *track) rollout(r rollout.Rollout) {
 
 type runBody struct {
 	pipeline.Run
-	Lead string
-	Jobs []jobRow
+	Lead   string
+	Jobs   []jobRow
+	Logs   pipeline.Logs // of the step people ask about
+	Output string        // its end
+	Silent string        // why there is no output
 }
+
+// outputShown is how much of a step's output a page shows, in bytes.
+const outputShown = 20_000
 
 type jobRow struct {
 	Name  string
@@ -379,12 +386,40 @@ func (s *site) run(v *visit) (page, error) {
 		}
 		b.Jobs = append(b.Jobs, row)
 	}
+	if err := s.output(v, &b); err != nil {
+		return page{}, err
+	}
 	end, open := ended(r.Ended, v.now)
 	b.Lead = fmt.Sprintf("%s %s in %s.", name, word(either(string(r.Result), string(r.Phase))), span(end.Sub(r.Started)))
 	if open {
 		b.Lead = fmt.Sprintf("%s has been running for %s.", name, span(end.Sub(r.Started)))
 	}
 	return page{Template: "run", Title: name, Section: "changes", Body: b, Live: "pipeline."}, nil
+}
+
+// output reads the end of what the failed step printed, or else the last one.
+func (s *site) output(v *visit, b *runBody) error {
+	if v.past {
+		return nil
+	}
+	logs, _, err := call[pipeline.Logs](s, v, "pipeline.logs", func(in any) error {
+		in.(*pipeline.LogsInput).Run = b.ID
+		return nil
+	})
+	switch problem.KindOf(err) {
+	case "":
+	case problem.NotFound, problem.Unavailable:
+		// The step has not begun, its output was pruned, or the machine is away.
+		b.Silent = api.Describe(err).Detail
+		return nil
+	default:
+		return err
+	}
+	b.Logs, b.Output = logs, logs.Text
+	if n := len(b.Output); n > outputShown {
+		b.Output = "…" + strings.ToValidUTF8(b.Output[n-outputShown:], "")
+	}
+	return nil
 }
 
 func either(s, otherwise string) string {

@@ -93,7 +93,7 @@ func TestSums(t *testing.T) {
 			hours[start.Unix()/3600+h] = tally{Bad: h * h % 7}
 		}
 	}
-	s := prefix(hours)
+	s := prefix(hours, time.Hour)
 	for from := range 48 {
 		for to := from; to < 50; to++ {
 			var want int64

@@ -189,7 +189,10 @@ func gauges(o slo.Snapshot) []gauge {
 		}
 	}
 	var out []gauge
-	for _, b := range o.Burns {
+	for i, b := range o.Burns {
+		if slices.ContainsFunc(o.Burns[:i], func(c slo.Burn) bool { return c.Window == b.Window }) {
+			continue // the objective's own window is one of those always shown
+		}
 		g := gauge{Window: b.Name, Rate: b.Rate, Known: b.Known, Threshold: lowest[b.Window], Bad: b.Bad, Total: b.Total}
 		g.Over = g.Known && g.Threshold > 0 && g.Rate > g.Threshold
 		out = append(out, g)
@@ -200,33 +203,37 @@ func gauges(o slo.Snapshot) []gauge {
 // heatDays is how many days the heat map shows.
 const heatDays = 14
 
-// draw makes the burn-down and the heat map from the hours of the past.
+// draw makes the burn-down and the heat map from the counts of the past.
 func (s *site) draw(v *visit, b *objectiveBody) error {
 	if v.past {
 		return nil
 	}
 	o := b.Objective
-	from := b.Window.From
-	back := from
-	if o.Window.Calendar == nil {
-		back = from.Add(-o.Window.Rolling)
-	}
-	if earliest := v.now.AddDate(0, 0, -heatDays); earliest.Before(back) {
-		back = earliest
-	}
-	hours, err := s.hours(v.ctx, o, back, v.now)
+	hours, err := s.sums(v.ctx, o, time.Hour, v.now.AddDate(0, 0, -heatDays), v.now)
 	if err != nil || len(hours) == 0 {
 		return err
 	}
 	b.Heat = heatOf(o, hours, v.now)
-	b.burnDown(hours, from, v.now)
+	from, width := b.Window.From, time.Hour
+	if v.now.Sub(from) <= 48*time.Hour {
+		width = time.Minute
+	}
+	back := from
+	if o.Window.Calendar == nil {
+		back = from.Add(-o.Window.Rolling)
+	}
+	counts, err := s.sums(v.ctx, o, width, back, v.now)
+	if err != nil || len(counts) == 0 {
+		return err
+	}
+	b.burnDown(counts, width, from, v.now)
 	b.Down.Marks, err = v.marks(o.Service, o.Environment, from)
 	return err
 }
 
 // burnDown draws what was left of today's allowance over the window, and
 // where the forecast says it goes.
-func (b *objectiveBody) burnDown(hours map[int64]tally, from, now time.Time) {
+func (b *objectiveBody) burnDown(counts map[int64]tally, width time.Duration, from, now time.Time) {
 	allowed := b.Budget.Allowed.Float64()
 	if allowed <= 0 {
 		return
@@ -234,15 +241,15 @@ func (b *objectiveBody) burnDown(hours map[int64]tally, from, now time.Time) {
 	b.Down = chart{ID: "burndown", Title: "Budget left", Unit: "%", Caption: "share of the error budget that was left, over the objective's window",
 		Series: []series{{Name: "left", Kind: "area", Tone: "accent"}, {Name: "forecast", Kind: "dash", Tone: "accent"}},
 		Lines:  []line{{Name: "spent", At: 0, Tone: "bad"}, {Name: "low", At: 50, Tone: "risk"}}}
-	sums := prefix(hours)
-	step := max(time.Hour, now.Sub(from)/240).Truncate(time.Hour)
-	first := slices.Min(slices.Collect(maps.Keys(hours))) * 3600
+	sums := prefix(counts, width)
+	step := max(width, now.Sub(from)/240).Truncate(width)
+	first := sums.numbers[0] * sums.width
 	add := func(at time.Time, left, forecast *float64) {
 		b.Down.Times = append(b.Down.Times, at)
 		b.Down.Series[0].Values = append(b.Down.Series[0].Values, left)
 		b.Down.Series[1].Values = append(b.Down.Series[1].Values, forecast)
 	}
-	for at := from.Truncate(time.Hour); at.Before(now); at = at.Add(step) {
+	for at := from.Truncate(width); at.Before(now); at = at.Add(step) {
 		if at.Unix() < first {
 			continue
 		}
@@ -261,25 +268,26 @@ func (b *objectiveBody) burnDown(hours map[int64]tally, from, now time.Time) {
 	add(now, present, nil)
 }
 
-// sums are running totals of bad events by hour.
+// sums are running totals of bad events by span.
 type sums struct {
-	hours []int64
-	bad   []int64 // up to and including the hour
+	width   int64   // of a span, in seconds
+	numbers []int64 // of the spans, rising
+	bad     []int64 // up to and including the span
 }
 
-func prefix(hours map[int64]tally) sums {
-	var s sums
+func prefix(counts map[int64]tally, width time.Duration) sums {
+	s := sums{width: int64(width.Seconds())}
 	var total int64
-	for _, h := range slices.Sorted(maps.Keys(hours)) {
-		total += hours[h].Bad
-		s.hours, s.bad = append(s.hours, h), append(s.bad, total)
+	for _, n := range slices.Sorted(maps.Keys(counts)) {
+		total += counts[n].Bad
+		s.numbers, s.bad = append(s.numbers, n), append(s.bad, total)
 	}
 	return s
 }
 
-// before is the bad events of all hours that begin before t.
+// before is the bad events of all spans that begin before t.
 func (s sums) before(t time.Time) int64 {
-	i, _ := slices.BinarySearch(s.hours, (t.Unix()+3599)/3600)
+	i, _ := slices.BinarySearch(s.numbers, (t.Unix()+s.width-1)/s.width)
 	if i == 0 {
 		return 0
 	}

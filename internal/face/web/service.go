@@ -266,7 +266,8 @@ func (s *site) indicator(v *visit, b *serviceBody) error {
 	if err != nil || len(minutes) == 0 {
 		return err
 	}
-	const width = 6 * time.Minute
+	// Some 240 points, whatever there is of the day.
+	width := max(time.Minute, v.now.Sub(minutes[0].Time)/240).Truncate(time.Minute)
 	sums := map[int64]tally{}
 	for _, m := range minutes {
 		k := m.Time.Truncate(width).Unix()
