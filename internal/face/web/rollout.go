@@ -137,16 +137,8 @@ func rolloutLead(r rollout.Rollout) string {
 	return fmt.Sprintf("%s has %s of the traffic in %s.", what, points(r.Weight), r.Environment)
 }
 
-// judged is how each metric of a rollout is judged, as package rollout does.
-func judged(r rollout.Rollout) judge.Config {
-	return judge.Config{
-		Alpha: r.Plan.Alpha / float64(max(1, len(r.Metrics))), Tolerated: r.Plan.Tolerated,
-		BinWidth: seconds(r.Plan.BinSeconds), WarmUp: seconds(r.Plan.WarmupSeconds),
-	}
-}
-
 func armsOf(r rollout.Rollout) []arm {
-	cfg := judged(r)
+	cfg := r.Judging()
 	var out []arm
 	for _, m := range r.Metrics {
 		e := cfg.Evidence(m.State)

@@ -228,7 +228,7 @@ func ended(r Rollout, outcome, reason, culprit string, now time.Time) Ended {
 		Revision: r.Revision, Commit: r.Commit, Digest: r.Digest, Previous: r.From, Kind: r.Kind,
 		Outcome: outcome, Reason: reason, Culprit: culprit, Weight: r.Weight, Seconds: now.Sub(r.StartedAt).Seconds(),
 	}
-	cfg := r.config()
+	cfg := r.Judging()
 	for _, m := range r.Metrics {
 		ev := cfg.Evidence(m.State)
 		e.CanaryRequests = max(e.CanaryRequests, ev.Canary.Requests)

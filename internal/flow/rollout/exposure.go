@@ -47,7 +47,7 @@ func (r Rollout) input(v control.View[Rollout], now time.Time) judge.Input {
 		in.Earliest = r.judgedFrom().Add(seconds(r.Plan.StepSeconds))
 		in.Deadline = r.SteppedAt.Add(seconds(r.Plan.DeadlineSeconds))
 	}
-	cfg, budget := r.config(), budgetOf(v)
+	cfg, budget := r.Judging(), budgetOf(v)
 	for _, m := range r.Metrics {
 		in.Metrics = append(in.Metrics, judge.Metric{Name: m.Name, Config: cfg, State: m.State, Budget: r.badLeft(m.Goal, budget), Share: r.Plan.BudgetShare})
 	}

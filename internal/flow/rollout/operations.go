@@ -164,7 +164,7 @@ func (r Rollout) Tell() string {
 	if r.Reason != "" {
 		s += "  verdict  " + r.Reason + "\n"
 	}
-	cfg := r.config()
+	cfg := r.Judging()
 	for _, m := range r.Metrics {
 		e := cfg.Evidence(m.State)
 		s += fmt.Sprintf("  %-8s E = %.3g of %.0f; canary %d of %d bad, baseline %d of %d; excess at most %.3g %%\n",

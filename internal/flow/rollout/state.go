@@ -246,8 +246,9 @@ func (r Rollout) waiting(typ string) *Pending {
 	return nil
 }
 
-// config is how one metric is judged.
-func (r Rollout) config() judge.Config {
+// Judging is how each metric is judged: all of them together hold the rollout's
+// false-rollback rate.
+func (r Rollout) Judging() judge.Config {
 	return judge.Config{
 		Alpha:     r.Plan.Alpha / float64(max(1, len(r.Metrics))),
 		Tolerated: r.Plan.Tolerated,
@@ -268,7 +269,7 @@ func (r Rollout) seen(a Arms) Rollout {
 // advanced is the metrics with a reading folded in.
 func (r Rollout) advanced(a Arms) []Metric {
 	out := make([]Metric, len(r.Metrics))
-	cfg := r.config()
+	cfg := r.Judging()
 	for i, m := range r.Metrics {
 		threshold := a.index(m.ThresholdNS)
 		bins := make([]judge.Bin, len(a.Bins))
@@ -302,7 +303,7 @@ func (a Arms) index(threshold int64) int {
 // flushed is the metrics with their open windows judged.
 func (r Rollout) flushed() []Metric {
 	out := make([]Metric, len(r.Metrics))
-	cfg := r.config()
+	cfg := r.Judging()
 	for i, m := range r.Metrics {
 		m.State = cfg.Flush(m.State)
 		out[i] = m
@@ -314,7 +315,7 @@ func (r Rollout) flushed() []Metric {
 // except where the share changes.
 func (r Rollout) trace(at time.Time) Rollout {
 	p := Point{Time: at, Weight: r.Weight}
-	cfg := r.config()
+	cfg := r.Judging()
 	for i, m := range r.Metrics {
 		e := cfg.Evidence(m.State)
 		if i == 0 || e.LogE > p.LogE {
