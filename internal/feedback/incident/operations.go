@@ -3,6 +3,8 @@ package incident
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -219,8 +221,9 @@ func (n *Incidents) resolve(ctx context.Context, caller operation.Caller, in Res
 		if err != nil {
 			return i, err
 		}
-		for _, s := range d.Firing {
-			return i, problem.New(problem.Conflict, "incident.resolve", "an alert still fires: %s", s.Text).
+		if len(d.Firing) > 0 {
+			first := d.Firing[slices.Min(slices.Collect(maps.Keys(d.Firing)))]
+			return i, problem.New(problem.Conflict, "incident.resolve", "an alert still fires: %s", first.Text).
 				WithNext("wait until it has resolved, or say --anyway")
 		}
 	}
