@@ -26,7 +26,7 @@ var Rooms = []Room{
 		Path: "internal/port", What: "interfaces to the outside, each with its conformance suite",
 		May:   []string{"internal/kernel"},
 		Why:   "a port says what is needed of the outside, in words that neither a subject nor an adapter owns",
-		Order: []string{"image", "measure", "notify", "repository", "store", "workload", "traffic"},
+		Order: []string{"image", "measure", "metric", "notify", "repository", "store", "workload", "traffic"},
 		Why2:  "traffic goes to what runs, so it names revisions the way workload does",
 	},
 	{
@@ -65,6 +65,13 @@ var Rooms = []Room{
 		Why: "an adapter serves every subject alike, so it knows none; and it is replaced alone, so it knows no other adapter",
 	},
 	{
+		Path: "internal/adapter/prometheus", What: "metrics engines: Prometheus' own in this process, or one behind its HTTP API",
+		May:   []string{"internal/port", "internal/kernel"},
+		Why:   "it is adapters like the others, of one port",
+		Order: []string{"query", "*"},
+		Why2:  "one reading of PromQL for every engine; engines do not know each other",
+	},
+	{
 		Path: "internal/agent", What: "the local data plane: a process of its own that outlives the server",
 		May:   []string{"internal/port", "internal/kernel"},
 		Why:   "it must keep serving whatever the server is or decides, so it knows nothing of either",
@@ -87,7 +94,7 @@ var Rooms = []Room{
 	{
 		Path: "internal/app", What: "wiring: the explicit list of kinds, controllers and operations",
 		May: []string{"internal/demo", "internal/face", "internal/flow", "internal/feedback", "internal/learning", "internal/catalog", "internal/judge",
-			"internal/adapter", "internal/agent", "internal/port", "internal/kernel"},
+			"internal/adapter", "internal/adapter/prometheus", "internal/agent", "internal/port", "internal/kernel"},
 		Why:   "somebody has to know everybody, and one place is enough",
 		Order: []string{".", "webtest"},
 		Why2:  "a browser looks at all of it",
@@ -114,7 +121,7 @@ var Rooms = []Room{
 	{
 		Path: "bench", What: "benchmarks beside a named peer, in one run",
 		May: []string{"internal/app", "internal/face", "internal/sim", "internal/flow", "internal/feedback", "internal/learning", "internal/catalog", "internal/judge",
-			"internal/adapter", "internal/agent", "internal/port", "internal/kernel"},
+			"internal/adapter", "internal/adapter/prometheus", "internal/agent", "internal/port", "internal/kernel"},
 		Why:   "any part may be measured alone",
 		Order: []string{"stage", "*"},
 		Why2:  "what is measured as users get it is set up in one way",
