@@ -105,10 +105,7 @@ func (w *writer) sequence() {
 	for {
 		select {
 		case j := <-w.store.jobs:
-			group = w.gather(append(group[:0], j))
-			began := clock.Wall().Now()
-			w.serve(group)
-			w.took = clock.Wall().Now().Sub(began)
+			group = w.serve(append(group[:0], j))
 			w.expected = len(group) + len(w.store.jobs)
 		case <-w.store.gone:
 			return
@@ -116,51 +113,52 @@ func (w *writer) sequence() {
 	}
 }
 
-// gather adds the jobs that wait. The writers that the commit before has woken
-// are about to come back: when they are not all there, the sequencer gives
-// them a fraction of the time that a commit takes, which sharing one saves.
-func (w *writer) gather(group []*job) []*job {
-	for idle := 0; len(group) < maxGroup && idle < 3; {
+// company gives the next job that is to share the commit of n others, nil when
+// it should not wait any longer. The writers that the commit before has woken
+// are about to come back: for those a group waits a fraction of the time that
+// a commit takes, which sharing one saves.
+func (w *writer) company(n int, patience <-chan time.Time) *job {
+	for range 3 {
 		select {
 		case j := <-w.store.jobs:
-			group = append(group, j)
-			idle = 0
+			return j
 		default:
-			idle++
 			runtime.Gosched()
 		}
 	}
-	if len(group) >= min(w.expected, maxGroup) {
-		return group
+	if n >= w.expected {
+		return nil
 	}
-	patience := clock.Wall().NewTimer(min(w.took/4, maxPatience))
-	defer patience.Stop()
-	for len(group) < min(w.expected, maxGroup) {
-		select {
-		case j := <-w.store.jobs:
-			group = append(group, j)
-		case <-patience.C():
-			return group
-		}
+	select {
+	case j := <-w.store.jobs:
+		return j
+	case <-patience:
+		return nil
 	}
-	return group
 }
 
-// serve commits a group and answers. When the database refuses the group,
-// each job is tried alone, so that only those it concerns fail.
-func (w *writer) serve(group []*job) {
-	errs, err := w.commit(group)
+// serve commits a group with whoever joins it, answers, and returns all of
+// them. When the database refuses the group, each job is tried alone, so that
+// only those it concerns fail.
+func (w *writer) serve(group []*job) []*job {
+	began := clock.Wall().Now()
+	group, errs, err := w.commit(group, true)
+	w.took = clock.Wall().Now().Sub(began)
 	if err == nil {
 		w.answer(group, errs)
-		return
+		return group
 	}
-	if len(group) == 1 {
-		group[0].done <- err
-		return
+	for _, j := range group {
+		if len(group) > 1 {
+			_, errs, err = w.commit([]*job{j}, false)
+		}
+		if err != nil {
+			j.done <- err
+			continue
+		}
+		w.answer([]*job{j}, errs)
 	}
-	for i := range group {
-		w.serve(group[i : i+1])
-	}
+	return group
 }
 
 func (w *writer) answer(group []*job, errs []error) {
@@ -173,24 +171,35 @@ func (w *writer) answer(group []*job, errs []error) {
 	}
 }
 
-// commit runs a group in one transaction. errs are the refusals of single
-// jobs; an error of the transaction concerns all.
-func (w *writer) commit(group []*job) (errs []error, err error) {
+// commit runs a group in one transaction, and whoever else comes meanwhile
+// when it is open to others: jobs that arrive while earlier ones are inserted
+// cost no time of their own. errs are the refusals of single jobs; an error of
+// the transaction concerns all.
+func (w *writer) commit(group []*job, open bool) (all []*job, errs []error, err error) {
 	if err := w.mend(); err != nil {
-		return nil, err
+		return group, nil, err
 	}
 	if err := w.conn.exec("BEGIN IMMEDIATE"); err != nil {
 		w.broken = true
-		return nil, err
+		return group, nil, err
 	}
-	errs = make([]error, len(group))
+	patience := clock.Wall().NewTimer(min(w.took/4, maxPatience))
+	defer patience.Stop()
 	before := w.head.Position
-	for i, j := range group {
-		if errs[i] = j.ctx.Err(); errs[i] != nil {
+	for i := 0; i < len(group); i++ {
+		j := group[i]
+		refusal := j.ctx.Err()
+		if refusal == nil {
+			if refusal = j.run(w); fromDatabase(refusal) {
+				return group, nil, w.rollback(refusal)
+			}
+		}
+		errs = append(errs, refusal)
+		if i+1 < len(group) || !open || len(group) >= maxGroup {
 			continue
 		}
-		if errs[i] = j.run(w); fromDatabase(errs[i]) {
-			return nil, w.rollback(errs[i])
+		if next := w.company(len(group), patience.C()); next != nil {
+			group = append(group, next)
 		}
 	}
 	if w.head.Position > before {
@@ -200,9 +209,9 @@ func (w *writer) commit(group []*job) (errs []error, err error) {
 		err = w.conn.exec("COMMIT")
 	}
 	if err != nil {
-		return nil, w.rollback(err)
+		return group, nil, w.rollback(err)
 	}
-	return errs, nil
+	return group, errs, nil
 }
 
 // rollback forgets the transaction. The connection is made anew before the
