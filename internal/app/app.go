@@ -45,10 +45,11 @@ type Ports struct {
 
 // Config says how an App runs.
 type Config struct {
-	State     string // directory of what is kept, absolute
-	Resources string // directory of resources in a service's repository; default flyball
-	Web       string // address of the pages, for links in messages
-	Holder    string // who this server is, among those that share a store
+	State     string   // directory of what is kept, absolute
+	Resources string   // directory of resources in a service's repository; default flyball
+	Web       string   // address of the pages, for links in messages
+	Hosts     []string // names the server may be addressed by, besides addresses and localhost
+	Holder    string   // who this server is, among those that share a store
 	Clock     clock.Clock
 	Logger    *slog.Logger
 	// Claim is called with each new epoch of the server's lease, before

@@ -104,6 +104,7 @@ DIRECTORY/.flyball.
 	f := c.Flags()
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:7600", "address of API and pages")
 	f.StringVar(&o.Traffic, "traffic", "127.0.0.1:7680", "address at which services answer")
+	f.StringSliceVar(&o.Hosts, "host", nil, "further host names at which API and pages answer, such as flyball.example.com")
 	f.StringVar(&o.Resources, "resources", "flyball", "directory of resources in the repository")
 	f.StringVar(&o.State, "state", "", "directory of what is kept (default DIRECTORY/.flyball)")
 	f.BoolVarP(&verbose, "verbose", "v", false, "tell what is going on")

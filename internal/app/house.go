@@ -102,7 +102,7 @@ func (a *App) assemble() {
 	)
 	a.Operations = slices.Concat(
 		a.parts.applier.Operations(), a.parts.access.Operations(),
-		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(),
+		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(), (&rollout.Court{}).Operations(),
 		a.watcher.Operations(), policies.Operations(), incidents.Operations(),
 		api.EventOperations(a.ports.Store), insight.Operations(), explain.Operations(), operate.Operations(),
 	)

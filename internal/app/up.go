@@ -29,11 +29,12 @@ import (
 
 // UpOptions says where flyball up works and listens.
 type UpOptions struct {
-	Repository string // directory of the repository
-	Resources  string // directory of resources in it
-	State      string // directory of what is kept; default .flyball in the repository
-	Listen     string // address of API and pages
-	Traffic    string // address of the proxy
+	Repository string   // directory of the repository
+	Resources  string   // directory of resources in it
+	State      string   // directory of what is kept; default .flyball in the repository
+	Listen     string   // address of API and pages
+	Traffic    string   // address of the proxy
+	Hosts      []string // names API and pages may be addressed by, besides addresses and localhost
 	Version    string
 	Clock      clock.Clock
 	Logger     *slog.Logger
@@ -98,7 +99,7 @@ func RunUp(ctx context.Context, o UpOptions) error {
 		return err
 	}
 	a, err := New(Config{
-		State: state, Resources: o.Resources, Web: "http://" + listener.Addr().String(), Holder: hostname + ":" + state, Clock: o.Clock, Logger: o.Logger,
+		State: state, Resources: o.Resources, Web: "http://" + listener.Addr().String(), Hosts: o.Hosts, Holder: hostname + ":" + state, Clock: o.Clock, Logger: o.Logger,
 		Claim: func(ctx context.Context, e int64) error { epoch.Store(e); return client.Claim(ctx) },
 	}, Ports{
 		Store: st, Runtime: local.NewWorkloads(client), Router: router, Measures: local.NewSource(client),
@@ -168,7 +169,7 @@ type Face struct {
 // Face makes API and pages.
 func (a *App) Face(version string) (*Face, error) {
 	f, err := api.New(api.Options{
-		Operations: a.Operations, Log: a.log, Authenticator: a.parts.access, Version: version, Clock: a.cfg.Clock, Logger: a.cfg.Logger,
+		Operations: a.Operations, Hooks: hooks(a.Operations), Hosts: a.cfg.Hosts, Log: a.log, Authenticator: a.parts.access, Version: version, Clock: a.cfg.Clock, Logger: a.cfg.Logger,
 		Past: a.Past, Sync: a.Sync,
 	})
 	if err != nil {

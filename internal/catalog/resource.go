@@ -62,6 +62,16 @@ type Freeze struct {
 	Reason string    `json:"reason"`
 }
 
+// FrozenAt is the freeze declared for an instant, if there is one.
+func (e EnvironmentSpec) FrozenAt(now time.Time) (Freeze, bool) {
+	for _, f := range e.Freezes {
+		if !now.Before(f.From) && now.Before(f.To) {
+			return f, true
+		}
+	}
+	return Freeze{}, false
+}
+
 // Rollout says how a new revision takes over. See docs/rollout.md.
 type Rollout struct {
 	Steps         []Percent     `json:"steps,omitempty"`         // ceilings of the canary's share; default 1%, 5%, 25%, 50%

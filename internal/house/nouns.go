@@ -23,7 +23,6 @@ var Pages = []Page{
 	{"alert", "slo", "an alert is an objective's"},
 	{"budget", "slo", "a budget is an objective's"},
 	{"decision", "why", "decisions are what why explains"},
-	{"gate", "release", "the gate is a release's"},
 	{"logs", "cli", "what runs is looked at from the command line"},
 	{"operation", "api", "operations are the API"},
 	{"override", "policy", "an override lifts a policy's freeze"},

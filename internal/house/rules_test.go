@@ -208,7 +208,7 @@ func TestCodeLines(t *testing.T) {
 func TestNounRules(t *testing.T) {
 	for _, c := range []struct{ name, file, text, want string }{
 		{"a noun without a page", "internal/flow/change/operations.go", "var _ = S{Noun: \"wish\"}\n", "no page docs/wish.md"},
-		{"a noun on another's page", "internal/flow/change/operations.go", "var _ = S{Noun: \"gate\"}\n", "no page docs/release.md"},
+		{"a noun on another's page", "internal/flow/change/operations.go", "var _ = S{Noun: \"action\"}\n", "no page docs/release.md"},
 		{"a noun with a page", "internal/flow/change/operations.go", "var _ = S{Noun: \"change\"}\n", ""},
 		{"a subject without a page", "internal/flow/wish/a.go", "", "no page docs/wish.md"},
 		{"an event of no room", "internal/flow/change/events.go", "const EventX = \"wish.granted\"\n", "named after no room"},

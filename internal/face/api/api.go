@@ -24,6 +24,7 @@ type Authenticator interface {
 // Options are what an API is made from.
 type Options struct {
 	Operations    []operation.Operation // those marked Local are left out
+	Hooks         []Hook                // operations as webhooks ask them
 	Log           event.Log             // calls are audited here; /events follows it
 	Authenticator Authenticator
 	Version       string       // of the program, for the OpenAPI document
@@ -74,6 +75,7 @@ type API struct {
 	o       Options
 	mux     *http.ServeMux
 	openapi []byte
+	hooks   map[string]Hook // by path
 	gate    gate
 
 	closed    context.Context // done when streams must end
@@ -95,21 +97,11 @@ func New(o Options) (*API, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	a := &API{o: o, mux: http.NewServeMux(), executing: map[string]bool{}}
+	a := &API{o: o, mux: http.NewServeMux(), executing: map[string]bool{}, hooks: map[string]Hook{}}
 	a.gate = gate{clients: map[string]int{}, limits: o.Limits}
 	a.closed, a.close = context.WithCancel(context.Background())
-	taken := map[string]string{}
-	for _, op := range o.Operations {
-		if op.Local {
-			continue
-		}
-		method, path := op.Route()
-		route := method + " " + path
-		if other := taken[route]; other != "" {
-			return nil, problem.New(problem.Internal, "api.new", "operations %s and %s share the route %s", other, op.Name(), route)
-		}
-		taken[route] = op.Name()
-		a.mux.Handle(route, a.serve(op))
+	if err := a.mount(); err != nil {
+		return nil, err
 	}
 	var err error
 	if a.openapi, err = Document(o.Operations, o.Version); err != nil {
@@ -119,6 +111,35 @@ func New(o Options) (*API, error) {
 	a.mux.HandleFunc("GET /events", a.follow)
 	a.mux.HandleFunc("/", a.unknown)
 	return a, nil
+}
+
+// mount gives every operation and hook its route. A hook may share the route of
+// its operation when that is a question: who asks is told by what is posted.
+func (a *API) mount() error {
+	for _, h := range a.o.Hooks {
+		a.hooks[h.Path] = h
+	}
+	taken := map[string]string{}
+	for _, op := range a.o.Operations {
+		if op.Local {
+			continue
+		}
+		method, path := op.Route()
+		route := method + " " + path
+		if other := taken[route]; other != "" {
+			return problem.New(problem.Internal, "api.new", "operations %s and %s share the route %s", other, op.Name(), route)
+		}
+		taken[route] = op.Name()
+		a.mux.Handle(route, a.serve(op))
+	}
+	for path, h := range a.hooks {
+		if other := taken["POST "+path]; other == "" {
+			a.mux.Handle("POST "+path, a.hook(h))
+		} else if !h.Operation.Ask || other != h.Operation.Name() {
+			return problem.New(problem.Internal, "api.new", "a hook and %s share the route POST %s", other, path)
+		}
+	}
+	return nil
 }
 
 // ServeHTTP answers requests to /api/v1/ and /events.

@@ -20,7 +20,12 @@ var Anonymous = operation.Caller{Name: "anonymous", Grants: []operation.Grant{{R
 // cookie, with which a write must come from a page of this very server. Who
 // reads from this machine needs neither and is a viewer.
 func (a *API) Caller(r *http.Request) (operation.Caller, error) {
-	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	return a.caller(r, r.Method == http.MethodGet || r.Method == http.MethodHead)
+}
+
+// caller is Caller for a request that only reads, or not: a question may be
+// asked by POST.
+func (a *API) caller(r *http.Request, read bool) (operation.Caller, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, token, _ := strings.Cut(header, " ")
 		if !strings.EqualFold(scheme, "Bearer") {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -19,16 +20,33 @@ import (
 // serve answers one operation's route.
 func (a *API) serve(op operation.Operation) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := a.answer(w, r, op); err != nil {
+		answer := a.answer
+		if h, ok := a.hooks[r.URL.Path]; ok && op.Ask {
+			answer = func(w http.ResponseWriter, r *http.Request, op operation.Operation) error { return a.either(w, r, op, h) }
+		}
+		if err := answer(w, r, op); err != nil {
 			a.Problem(w, r, err)
 		}
 	})
 }
 
+// either answers a question or the webhook that shares its route.
+func (a *API) either(w http.ResponseWriter, r *http.Request, op operation.Operation, h Hook) error {
+	raw, err := a.posted(w, r, op)
+	if err != nil {
+		return err
+	}
+	if flagger(raw) {
+		return a.confirm(w, r, h, raw)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(raw))
+	return a.answer(w, r, op)
+}
+
 func (a *API) answer(w http.ResponseWriter, r *http.Request, op operation.Operation) error {
 	c := Call{Operation: op, Input: op.NewInput()}
 	var err error
-	if c.Caller, err = a.Caller(r); err != nil {
+	if c.Caller, err = a.caller(r, !op.Write); err != nil {
 		return err
 	}
 	ctx := r.Context()
@@ -36,6 +54,8 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, op operation.Operat
 		if c.Key, err = key(r); err != nil {
 			return err
 		}
+	}
+	if op.Body() {
 		err = a.body(w, r, c)
 	} else {
 		ctx, err = a.query(ctx, r, c)
@@ -61,20 +81,31 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, op operation.Operat
 // body reads a write's input: the path and a JSON object.
 func (a *API) body(w http.ResponseWriter, r *http.Request, c Call) error {
 	if r.URL.RawQuery != "" {
-		return problem.New(problem.Invalid, c.Operation.Name(), "a write takes its input from the body, not the query").WithNext("send a JSON object")
+		return problem.New(problem.Invalid, c.Operation.Name(), "%s takes its input from the body, not the query", c.Operation.Name()).WithNext("send a JSON object")
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.o.Limits.Body))
+	raw, err := a.posted(w, r, c.Operation)
 	if err != nil {
 		return err
-	}
-	if typ, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); len(raw) > 0 && (err != nil || typ != "application/json") {
-		return withStatus(http.StatusUnsupportedMediaType, problem.New(problem.Invalid, c.Operation.Name(), "the body's Content-Type must be application/json").
-			WithNext("send a JSON object with that header"))
 	}
 	if err := input.JSON(c.Operation, c.Input, raw); err != nil {
 		return err
 	}
 	return pathArgument(r, c)
+}
+
+// posted is a request's body, which is JSON or empty. A page elsewhere cannot
+// send that type without asking first (CORS), so it cannot act for a reader of
+// this machine.
+func (a *API) posted(w http.ResponseWriter, r *http.Request, op operation.Operation) ([]byte, error) {
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.o.Limits.Body))
+	if err != nil {
+		return nil, err
+	}
+	if typ, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); len(raw) > 0 && (err != nil || typ != "application/json") {
+		return nil, withStatus(http.StatusUnsupportedMediaType, problem.New(problem.Invalid, op.Name(), "the body's Content-Type must be application/json").
+			WithNext("send a JSON object with that header"))
+	}
+	return raw, nil
 }
 
 // query reads a read's input: the path, the query and the moment asked for.
@@ -97,7 +128,7 @@ func (a *API) query(ctx context.Context, r *http.Request, c Call) (context.Conte
 // pathArgument fills the argument that is part of the path, and only there.
 func pathArgument(r *http.Request, c Call) error {
 	args := c.Operation.Args()
-	if len(args) == 0 {
+	if c.Operation.InPath() == "" {
 		return nil
 	}
 	if !reflect.ValueOf(c.Input).Elem().FieldByIndex(args[0].Index).IsZero() {

@@ -78,13 +78,15 @@ func ref(kind, name string) object { return object{{"$ref", "#/components/" + ki
 
 func (s *schemas) operation(op operation.Operation) object {
 	var parameters []any
-	if args := op.Args(); len(args) > 0 {
-		parameters = append(parameters, s.parameter(args[0], "path"))
+	inPath := op.InPath()
+	if inPath != "" {
+		parameters = append(parameters, s.parameter(op.Args()[0], "path"))
 	}
-	rest := slices.DeleteFunc(operation.Fields(op.Input), func(f operation.Field) bool { return f.Arg == 1 })
+	rest := slices.DeleteFunc(operation.Fields(op.Input), func(f operation.Field) bool { return f.Name == inPath })
 	if op.Write {
 		parameters = append(parameters, ref("parameters", "idempotency_key"))
-	} else {
+	}
+	if !op.Body() {
 		for _, f := range rest {
 			parameters = append(parameters, s.parameter(f, "query"))
 		}
@@ -95,7 +97,7 @@ func (s *schemas) operation(op operation.Operation) object {
 		{"tags", []string{op.Noun}},
 		{"summary", op.Summary},
 	}.with("description", op.Help).with("parameters", parameters)
-	if op.Write {
+	if op.Body() {
 		out = append(out, member{"requestBody", s.body(rest)})
 	}
 	return append(out,

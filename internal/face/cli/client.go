@@ -77,9 +77,8 @@ func (s *Session) open(ctx context.Context, op operation.Operation, in any) (io.
 
 func (s *Session) request(ctx context.Context, op operation.Operation, in any) (*http.Request, error) {
 	method, path := op.Route()
-	first := ""
-	if args := op.Args(); len(args) > 0 {
-		first = args[0].Name
+	first := op.InPath()
+	if first != "" {
 		only, err := input.Query(op, in, func(f operation.Field) bool { return f.Name != first })
 		if err != nil {
 			return nil, err
@@ -88,7 +87,7 @@ func (s *Session) request(ctx context.Context, op operation.Operation, in any) (
 	}
 	rest := func(f operation.Field) bool { return f.Name == first }
 	var body io.Reader
-	if op.Write {
+	if op.Body() {
 		members, err := input.Object(op, in, rest)
 		if err != nil {
 			return nil, err
@@ -111,7 +110,7 @@ func (s *Session) request(ctx context.Context, op operation.Operation, in any) (
 		}
 	}
 	req, err := http.NewRequestWithContext(ctx, method, s.Server+path, body)
-	if err == nil && op.Write {
+	if err == nil && op.Body() {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	return req, err

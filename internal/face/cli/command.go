@@ -57,7 +57,7 @@ func command(op operation.Operation, all []operation.Operation) *cobra.Command {
 	}
 	c.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName { return pflag.NormalizedName(FlagName(name)) })
 	watch := new(bool)
-	if !op.Write && !op.Stream && !op.Local {
+	if !op.Body() && !op.Stream && !op.Local {
 		c.Flags().BoolVarP(watch, "watch", "w", false, "show it again whenever it changes")
 	}
 	c.ValidArgsFunction = completeNames(op, all)
@@ -70,7 +70,7 @@ func command(op operation.Operation, all []operation.Operation) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if s.At != "" && (op.Write || op.Local || *watch) {
+		if s.At != "" && (op.Body() || op.Local || *watch) {
 			return usage("leave out --at", "--at is for looking back, which %s does not", cmd.CommandPath())
 		}
 		if *watch {

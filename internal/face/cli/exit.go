@@ -27,6 +27,10 @@ const (
 // ErrNotMet ends a command whose output answers no; the output has said so.
 var ErrNotMet = errors.New("not met")
 
+// ErrBlocked ends a command whose output says that policy forbids what was
+// asked about; the output has said so.
+var ErrBlocked = errors.New("blocked")
+
 var errInterrupted = errors.New("interrupted")
 
 // usageError is a mistake in the command line.
@@ -55,7 +59,7 @@ func ExitCode(err error) int {
 		return ExitNotMet
 	case errors.As(err, &wrong):
 		return ExitUsage
-	case problem.KindOf(err) == problem.Blocked:
+	case errors.Is(err, ErrBlocked), problem.KindOf(err) == problem.Blocked:
 		return ExitBlocked
 	}
 	return ExitError
@@ -63,7 +67,7 @@ func ExitCode(err error) int {
 
 // report says what went wrong and what to do next.
 func report(w io.Writer, err error) {
-	if err == nil || errors.Is(err, ErrNotMet) {
+	if err == nil || errors.Is(err, ErrNotMet) || errors.Is(err, ErrBlocked) {
 		return
 	}
 	if errors.Is(err, errInterrupted) {

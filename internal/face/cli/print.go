@@ -3,8 +3,6 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
-
-	"github.com/flyball-dev/flyball/internal/kernel/operation"
 )
 
 // Print shows what a hand-written command answers as Show shows an
@@ -30,8 +28,5 @@ func (s *Session) Print(out any) error {
 	if _, err := s.Out.Write(b.Bytes()); err != nil {
 		return err
 	}
-	if t, ok := out.(operation.Threshold); ok && !t.Met() {
-		return ErrNotMet
-	}
-	return nil
+	return answered(out)
 }

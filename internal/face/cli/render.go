@@ -28,6 +28,14 @@ func (s *Session) Show(op operation.Operation, raw []byte) error {
 	if s.Format == "table" {
 		s.more(out)
 	}
+	return answered(out)
+}
+
+// answered is nil, or what an output that answers no means for the exit code.
+func answered(out any) error {
+	if b, ok := out.(operation.Blocker); ok && b.Blocked() {
+		return ErrBlocked
+	}
 	if t, ok := out.(operation.Threshold); ok && !t.Met() {
 		return ErrNotMet
 	}

@@ -169,9 +169,8 @@ func (f *faces) permitted(t *testing.T, op operation.Operation, in any) {
 func (f *faces) request(t *testing.T, op operation.Operation, in any, token string) int {
 	t.Helper()
 	method, path := op.Route()
-	first := ""
-	if args := op.Args(); len(args) > 0 {
-		first = args[0].Name
+	first := op.InPath()
+	if first != "" {
 		q, err := input.Query(op, in, func(f operation.Field) bool { return f.Name != first })
 		if err != nil {
 			t.Fatal(err)
@@ -179,7 +178,7 @@ func (f *faces) request(t *testing.T, op operation.Operation, in any, token stri
 		path = strings.Replace(path, "{"+first+"}", url.PathEscape(q.Get(first)), 1)
 	}
 	rest := func(f operation.Field) bool { return f.Name == first }
-	if op.Write {
+	if op.Body() {
 		members, err := input.Object(op, in, rest)
 		if err != nil {
 			t.Fatal(err)

@@ -35,7 +35,8 @@ func declared(t testing.TB, op operation.Operation) {
 	is(op.Summary != "" && strings.ToUpper(op.Summary[:1]) == op.Summary[:1] && !strings.HasSuffix(op.Summary, "."), "summary %q must be one line that begins with a capital and ends without a full stop", op.Summary)
 	is(op.Role > operation.Nobody, "it names no role")
 	is(!op.Write || op.Role >= operation.Developer, "a write needs at least a developer, not a %s", op.Role)
-	is(!op.Write || !op.Stream && !op.Local, "a write cannot be a stream or local")
+	is(!op.Body() || !op.Stream && !op.Local, "a write or a question cannot be a stream or local")
+	is(!op.Write || !op.Ask, "a question changes nothing, so it is no write")
 	is(!op.Stream || op.Output.Implements(reflect.TypeFor[io.ReadCloser]()), "a stream's output must be an io.ReadCloser, not %v", op.Output)
 	is(op.Verb != "show" || op.Noun != "" && !op.Write, "show must be a read")
 	is(op.Verb != "list" || op.Collection() && !op.Write, "list must be a read without arguments")
@@ -53,12 +54,12 @@ func declared(t testing.TB, op operation.Operation) {
 		is(snake.MatchString(f.Name), "input field %q must be in snake_case", f.Name)
 		is(f.Doc != "", "input field %s is not documented", f.Name)
 		is(!slices.Contains(reserved, f.Name), "input field %s has the name of a global flag", f.Name)
-		is(op.Write || input.Settable(f.Type), "input field %s of a read cannot be written in a query", f.Name)
+		is(op.Body() || input.Settable(f.Type), "input field %s of a read cannot be written in a query", f.Name)
 	}
 	for i, a := range op.Args() {
 		is(a.Arg == i+1, "arguments must be numbered from 1 without gaps; %s is %d", a.Name, a.Arg)
 		is(i == 0 || !a.Required || op.Args()[i-1].Required, "argument %s is required but follows one that is not", a.Name)
-		is(a.Required || i > 0, "the first argument is part of the path, so %s must be required", a.Name)
+		is(a.Required || i > 0 || a.InQuery, "the first argument is part of the path, so %s must be required", a.Name)
 		is(input.Settable(a.Type) && (a.Type.Kind() != reflect.Slice || i > 0 && i == len(op.Args())-1), "argument %s cannot be a %v", a.Name, a.Type)
 	}
 	paged(t, op, fields)

@@ -77,9 +77,9 @@ func documented(t testing.TB, op operation.Operation, entries map[string]entry) 
 	for _, f := range operation.Fields(op.Input) {
 		in := "query"
 		switch {
-		case f.Arg == 1:
+		case f.Name == op.InPath():
 			in = "path"
-		case op.Write:
+		case op.Body():
 			in = "body"
 		}
 		want[f.Name] = fmt.Sprint(in, f.Required, f.Doc)

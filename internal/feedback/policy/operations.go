@@ -117,6 +117,7 @@ func (p *Policies) Operations() []operation.Operation {
 			},
 			Handle: p.check,
 		}),
+		p.gateOperation(),
 	}
 }
 

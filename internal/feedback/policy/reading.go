@@ -68,30 +68,34 @@ func assess(ctx context.Context, reader projection.Reader, args Args, measured c
 		}
 	}
 	a.Objectives = raw.Objectives
-	in, err := gather(ctx, reader, args, now)
-	if err != nil {
-		return a, err
-	}
-	in.Complete = measured.Complete
+	var objectives []Budget
 	if len(raw.Objectives) > 0 {
-		if err := json.Unmarshal(raw.Objectives, &in.Objectives); err != nil {
+		if err := json.Unmarshal(raw.Objectives, &objectives); err != nil {
 			return a, fmt.Errorf("budgets of %s: %w", Key(args.Service, args.Environment), err)
 		}
 	}
+	in, err := gather(ctx, reader, args, len(objectives) > 0, now)
+	if err != nil {
+		return a, err
+	}
+	in.Complete, in.Objectives = measured.Complete, objectives
 	a.Inputs, a.Policy = in, Evaluate(in, now)
 	return a, nil
 }
 
-// gather reads the policy that holds in the environment, and the overrides.
-func gather(ctx context.Context, r projection.Reader, args Args, now time.Time) (Inputs, error) {
+// gather reads the policy that holds in the environment, and the overrides. A
+// service or an environment that is measured need not be declared: what another
+// tool delivers has objectives alone.
+func gather(ctx context.Context, r projection.Reader, args Args, measured bool, now time.Time) (Inputs, error) {
 	in := Inputs{Policy: DefaultName, Spec: Default(), Service: args.Service, Environment: args.Environment, Change: args.Change}
+	missing := func(err error) bool { return err != nil && !(measured && problem.KindOf(err) == problem.NotFound) }
 	service, err := catalog.GetService(ctx, r, args.Service)
-	if err != nil {
+	if missing(err) {
 		return in, err
 	}
 	in.Team = service.Team
 	environment, err := catalog.GetEnvironment(ctx, r, args.Environment)
-	if err != nil {
+	if missing(err) {
 		return in, err
 	}
 	if environment.Policy != "" {

@@ -258,10 +258,7 @@ func turn(p Proposed, f GateFacts) action.Clause {
 }
 
 func freeze(f GateFacts, exempt string, now time.Time) action.Clause {
-	for _, z := range f.Environment.Freezes {
-		if now.Before(z.From) || !now.Before(z.To) {
-			continue
-		}
+	if z, frozen := f.Environment.FrozenAt(now); frozen {
 		if exempt != "" {
 			return pass("freeze", "frozen until %s (%s), but %s", z.To.Format(time.RFC3339), z.Reason, exempt)
 		}

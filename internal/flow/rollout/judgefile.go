@@ -118,6 +118,7 @@ type judgeFile struct {
 	rows   []judgeRow // not folded yet
 	width  time.Duration
 	folded int64 // all rows before this time are folded; microseconds
+	bins   int   // folded
 }
 
 func (f *judgeFile) read(r io.Reader) error {
@@ -217,6 +218,7 @@ func (f *judgeFile) fold(n int) error {
 			f.state, bins = f.config.Advance(f.state, bins...), bins[:0]
 		}
 		i += rows
+		f.bins++
 	}
 	f.state = f.config.Advance(f.state, bins...)
 	if n > 0 {

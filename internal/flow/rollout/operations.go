@@ -179,3 +179,12 @@ func orDash(s string) string {
 	}
 	return s
 }
+
+// Operations are the questions about canaries of others.
+func (c *Court) Operations() []operation.Operation {
+	return []operation.Operation{operation.Define(operation.Spec[AskInput, Ruling]{
+		Noun: "judge", Verb: "show", Summary: "Judge a canary from its counts: back, on or hold, and why", Ask: true,
+		Help: "The function that judges Flyball's own canaries, for canaries that Argo Rollouts,\nFlagger or anybody else runs. Nothing is kept: send all counts since the canary's\nbeginning each time.\n\n  flyball judge show --csv \"$(cat canary.csv)\"",
+		Role: operation.Viewer, Handle: c.ask,
+	})}
+}

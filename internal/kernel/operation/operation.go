@@ -90,6 +90,7 @@ type Operation struct {
 	Help    string // paragraphs, with examples; may be empty
 	Role    Role   // least role in the operation's scope
 	Write   bool   // changes something: POST, audited, idempotent by key
+	Ask     bool   // a question too large for a query: POST, though it changes nothing
 	Local   bool   // pure: needs no server; the CLI runs it in process
 	Stream  bool   // the output is an io.ReadCloser of text, which ends when its context does
 	Input   reflect.Type
@@ -113,6 +114,7 @@ func (o Operation) Wrap(around func(Handler) Handler) Operation {
 //
 //	json:"name"      name in JSON, query and flags
 //	arg:"1"          positional argument of the command; the first is part of the path
+//	in:"query"       an argument that is no part of the path all the same
 //	doc:"…"          what it means, with unit
 //	required:"true"  must not be empty
 //	enum:"a,b"       the values allowed
@@ -123,7 +125,7 @@ func (o Operation) Wrap(around func(Handler) Handler) Operation {
 type Spec[I, O any] struct {
 	Noun, Verb, Summary, Help string
 	Role                      Role
-	Write, Local, Stream      bool
+	Write, Ask, Local, Stream bool
 	// Scope says where the input acts; nil means everywhere.
 	Scope  func(ctx context.Context, in I) (Scope, error)
 	Handle func(ctx context.Context, caller Caller, in I) (O, error)
@@ -133,7 +135,7 @@ type Spec[I, O any] struct {
 func Define[I, O any](s Spec[I, O]) Operation {
 	return Operation{
 		Noun: s.Noun, Verb: s.Verb, Summary: s.Summary, Help: s.Help,
-		Role: s.Role, Write: s.Write, Local: s.Local, Stream: s.Stream,
+		Role: s.Role, Write: s.Write, Ask: s.Ask, Local: s.Local, Stream: s.Stream,
 		Input: reflect.TypeFor[I](), Output: reflect.TypeFor[O](),
 		scope: func(ctx context.Context, in any) (Scope, error) {
 			if s.Scope == nil {
@@ -156,11 +158,11 @@ func (o Operation) Collection() bool { return len(o.Args()) == 0 }
 // the noun, other verbs are a last path element.
 func (o Operation) Route() (method, path string) {
 	method, path = "GET", "/api/v1/"+Plural(o.Noun)
-	if o.Write {
+	if o.Body() {
 		method = "POST"
 	}
-	if args := o.Args(); len(args) > 0 {
-		path += "/{" + args[0].Name + "}"
+	if name := o.InPath(); name != "" {
+		path += "/{" + name + "}"
 	}
 	if o.Verb != "list" && o.Verb != "show" {
 		path += "/" + o.Verb
@@ -168,10 +170,21 @@ func (o Operation) Route() (method, path string) {
 	return method, path
 }
 
+// Body reports whether the input is sent as a JSON body instead of a query.
+func (o Operation) Body() bool { return o.Write || o.Ask }
+
+// InPath names the argument that is part of the path; empty without one.
+func (o Operation) InPath() string {
+	if args := o.Args(); len(args) > 0 && !args[0].InQuery {
+		return args[0].Name
+	}
+	return ""
+}
+
 // Plural is how a noun stands in paths.
 func Plural(noun string) string {
 	switch {
-	case strings.HasSuffix(noun, "s"), noun == "dora", noun == "why":
+	case strings.HasSuffix(noun, "s"), noun == "dora", noun == "why", noun == "gate", noun == "judge":
 		return noun
 	case strings.HasSuffix(noun, "y"):
 		return strings.TrimSuffix(noun, "y") + "ies"
@@ -228,7 +241,8 @@ type Field struct {
 	Doc      string
 	Type     reflect.Type
 	Index    []int
-	Arg      int // place among the positional arguments, from 1; 0 is a flag
+	Arg      int  // place among the positional arguments, from 1; 0 is a flag
+	InQuery  bool // an argument that is no part of the path
 	Required bool
 	Secret   bool
 	Enum     []string
@@ -248,7 +262,7 @@ func Fields(t reflect.Type) []Field {
 		if !f.IsExported() || f.Anonymous || name == "-" || name == "" {
 			continue
 		}
-		field := Field{Name: name, Doc: f.Tag.Get("doc"), Type: f.Type, Index: f.Index, Required: f.Tag.Get("required") == "true", Secret: f.Tag.Get("secret") == "true"}
+		field := Field{Name: name, Doc: f.Tag.Get("doc"), Type: f.Type, Index: f.Index, Required: f.Tag.Get("required") == "true", Secret: f.Tag.Get("secret") == "true", InQuery: f.Tag.Get("in") == "query"}
 		if a := f.Tag.Get("arg"); a != "" {
 			field.Arg = int(a[0] - '0')
 			field.Required = field.Required || f.Tag.Get("required") != "false"

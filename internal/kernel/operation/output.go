@@ -22,3 +22,7 @@ type Teller interface{ Tell() string }
 // Threshold is an output that answers a question of yes or no: a command whose
 // output is not Met exits with 4.
 type Threshold interface{ Met() bool }
+
+// Blocker is an output that may say that policy forbids something for now: a
+// command whose output is Blocked exits with 3.
+type Blocker interface{ Blocked() bool }
