@@ -22,7 +22,9 @@ func (a *API) serve(op operation.Operation) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := a.answer
 		if h, ok := a.hooks[r.URL.Path]; ok && op.Ask {
-			answer = func(w http.ResponseWriter, r *http.Request, op operation.Operation) error { return a.either(w, r, op, h) }
+			answer = func(w http.ResponseWriter, r *http.Request, op operation.Operation) error {
+				return a.either(w, r, op, h)
+			}
 		}
 		if err := answer(w, r, op); err != nil {
 			a.Problem(w, r, err)
