@@ -12,6 +12,9 @@
 // Result.Partial. They are bounded by Limits; a larger one is an error, not a
 // shortened answer, except for discovery, which says More.
 //
+// A Counter stands on an Engine: it counts the good and total events of
+// indicators, slot by slot, from stored samples where it can.
+//
 // Times are Unix milliseconds, as in Prometheus' store, and spans hold their
 // beginning and not their end: [From, Until).
 //

@@ -127,9 +127,9 @@ type Type string
 
 // The types that matter here; others come as they are.
 const (
-	Counter       Type = "counter"
-	Gauge         Type = "gauge"
-	HistogramType Type = "histogram"
-	Summary       Type = "summary"
-	Unknown       Type = "unknown"
+	TypeCounter   Type = "counter"
+	TypeGauge     Type = "gauge"
+	TypeHistogram Type = "histogram"
+	TypeSummary   Type = "summary"
+	TypeUnknown   Type = "unknown"
 )

@@ -1,0 +1,135 @@
+package query
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/port/metric"
+)
+
+// What is exact, what it reads, and why the rest is not.
+func TestPlans(t *testing.T) {
+	ratio := func(bad, total string) metric.Indicator {
+		return metric.Indicator{Kind: metric.Ratio, Bad: bad, Total: total}
+	}
+	share := func(v string) metric.Indicator { return metric.Indicator{Kind: metric.Share, Value: v} }
+	for _, c := range []struct {
+		name      string
+		indicator metric.Indicator
+		reason    string // part of it; empty: exact
+		reads     []string
+	}{
+		{"Sloth", ratio(`sum(rate(http_requests_total{job="shop",code=~"(5..|429)"}[{{.window}}]))`, `sum(rate(http_requests_total{job="shop"}[{{ .window }}]))`), "",
+			[]string{`http_requests_total{code=~"(5..|429)",job="shop"}`, `http_requests_total{job="shop"}`}},
+		{"increase", ratio(`sum(increase(a[5m]))`, `sum(increase(b[1h]))`), "", []string{"a", "b"}},
+		{"difference", ratio(`sum(rate(a[5m])) - sum(rate(b[5m]))`, `sum(rate(a[5m]))`), "", []string{"a", "b"}},
+		{"or zero", ratio(`sum(rate(a[5m])) or vector(0)`, `(sum(rate(b[5m])))`), "", []string{"a", "b"}},
+		{"or zero on", ratio(`sum(rate(a[5m])) or on() vector(0)`, `sum(rate(b[5m]) or 0 * rate(c[5m]))`), "", []string{"a", "b"}},
+		{"groups", ratio(`sum by (route) (rate(a[5m]))`, `sum by (route) (rate(b[5m]))`), "", []string{"a", "b"}},
+		{"bucket", ratio(`sum(rate(h_bucket{le="1"}[5m]))`, `sum(rate(h_count[5m]))`), "", []string{`h_bucket{le=~"1|1\\.0"}`, "h_count"}},
+		{"bare counters", metric.Indicator{Kind: metric.Ratio, Good: "sum(ok)", Total: "all", Counter: true}, "", []string{"ok", "all"}},
+		{"counters by name", ratio("sum(errors_total)", "sum(requests_total)"), "", []string{"errors_total", "requests_total"}},
+		{"native share", ratio("sum(rate(a[5m]))", "histogram_count(sum(rate(h[5m])))"), "", []string{"a", "h"}},
+		{"native fraction", metric.Indicator{Kind: metric.Ratio, Good: "histogram_fraction(0, 0.3, rate(h[5m])) * histogram_count(rate(h[5m]))", Total: "histogram_count(rate(h[5m]))"}, "", []string{"h"}},
+		{"raw ratio", share(`sum(rate(a[5m])) / sum(rate(b[5m]))`), "", []string{"a", "b"}},
+		{"one minus", share(`1 - (sum(rate(a[5m])) / sum(rate(b[5m])))`), "", []string{"a", "b"}},
+		{"faster", metric.Indicator{Kind: metric.Faster, Value: "h", Threshold: 0.25}, "", []string{"h"}},
+		{"gauge", metric.Indicator{Kind: metric.Measured, Value: `up{job="x"}`, Op: "gte", Threshold: 1}, "", []string{`up{job="x"}`}},
+		{"irate", ratio(`sum(irate(a[5m]))`, `sum(rate(b[5m]))`), "irate is more than", nil},
+		{"offset", ratio(`sum(rate(a[5m] offset 1h))`, `sum(rate(b[5m]))`), "moved in time", nil},
+		{"at", ratio(`sum(rate(a[5m] @ 5))`, `sum(rate(b[5m]))`), "moved in time", nil},
+		{"a factor", ratio(`2 * sum(rate(a[5m]))`, `sum(rate(b[5m]))`), "product", nil},
+		{"gauges", ratio(`sum(a)`, `sum(b)`), "neither under rate", nil},
+		{"average", ratio(`avg(rate(a[5m]))`, `sum(rate(b[5m]))`), "avg is no sum", nil},
+		{"subquery", ratio(`sum(increase(a[5m:1m]))`, `sum(rate(b[5m]))`), "subquery", nil},
+		{"or another", ratio(`sum(rate(a[5m])) or sum(rate(c[5m]))`, `sum(rate(b[5m]))`), "not zero", nil},
+		{"group_left", ratio(`sum(rate(a[5m]) + on(x) group_left() rate(c[5m]))`, `sum(rate(b[5m]))`), "more than counters", nil},
+		{"opaque share", share(`avg_over_time(ratio[5m])`), "not one sum", nil},
+		{"quantile", metric.Indicator{Kind: metric.Measured, Value: `histogram_quantile(0.99, sum by (le) (rate(h_bucket[5m])))`, Op: "lt", Threshold: 0.3}, "once a minute", nil},
+	} {
+		p, err := NewCounter(nil).Plan(c.indicator)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if p.Exact != (c.reason == "") || !strings.Contains(p.Reason, c.reason) {
+			t.Errorf("%s: exact %v because %q, want %q", c.name, p.Exact, p.Reason, c.reason)
+		}
+		if !slices.Equal(p.Selectors, c.reads) {
+			t.Errorf("%s: reads %q, want %q", c.name, p.Selectors, c.reads)
+		}
+	}
+}
+
+// What cannot be read says where and with which code.
+func TestUnreadable(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		indicator   metric.Indicator
+		field, code string
+	}{
+		{"syntax", metric.Indicator{Kind: metric.Ratio, Bad: "sum(rate(a[5m])", Total: "b"}, "bad", metric.CodeSyntax},
+		{"type", metric.Indicator{Kind: metric.Ratio, Bad: "a", Total: "rate(b)"}, "total", metric.CodeSyntax},
+		{"empty", metric.Indicator{Kind: metric.Ratio, Bad: "a", Total: " "}, "total", metric.CodeEmpty},
+		{"no good", metric.Indicator{Kind: metric.Ratio, Total: "a"}, "good", metric.CodeEmpty},
+		{"long", metric.Indicator{Kind: metric.Share, Value: strings.Repeat("a", metric.MaxQuery+1)}, "value", metric.CodeSyntax},
+		{"no op", metric.Indicator{Kind: metric.Measured, Value: "a", Op: "eq"}, "op", metric.CodeSyntax},
+		{"no histogram", metric.Indicator{Kind: metric.Faster, Value: "max(a)"}, "value", metric.CodeSyntax},
+	} {
+		_, err := NewCounter(nil).Plan(c.indicator)
+		var e *problem.Error
+		if !errors.As(err, &e) || e.Kind != problem.Invalid || len(e.Findings) != 1 || e.Findings[0].Field != c.field || e.Findings[0].Code != c.code {
+			t.Errorf("%s: %v %+v", c.name, err, e)
+		}
+	}
+}
+
+// Few questions for many selectors, each still served.
+func TestRequests(t *testing.T) {
+	var all []selector
+	for _, text := range []string{
+		`x{job="a"}`, `x{job="a",code="500"}`, `x{job="b"}`, `x{job="c",zone="1"}`, `x{job="d.e",zone="1"}`, `y{job="a"}`, `x{job="a"}`, `{__name__=~"z.*"}`,
+	} {
+		s, err := parseSelector(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	var got []string
+	served := 0
+	for _, r := range requests(all) {
+		got = append(got, r.selector.text)
+		served += len(r.serves)
+	}
+	want := []string{`x{job=~"a|b"}`, `x{job=~"c|d\\.e",zone="1"}`, `y{job="a"}`, `{__name__=~"z.*"}`}
+	if !slices.Equal(got, want) || served != 7 {
+		t.Errorf("asks %q for %d selectors, want %q", got, served, want)
+	}
+}
+
+func FuzzPlan(f *testing.F) {
+	for _, s := range []string{`sum(rate(a{b="c"}[5m]))`, `a - b or vector(0)`, `1 - a/b`, `histogram_fraction(0, 1, rate(h[5m])) * histogram_count(rate(h[5m]))`, `{__name__="a b"}`, `x{le="1"}`, `-a`, `sum(a) by (b) / c`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, i := range []metric.Indicator{
+			{Kind: metric.Share, Value: text}, {Kind: metric.Ratio, Good: text, Total: text, Counter: true},
+			{Kind: metric.Measured, Value: text, Op: "lt"}, {Kind: metric.Faster, Value: text},
+		} {
+			p, err := newPlan(i)
+			if err != nil {
+				continue
+			}
+			for _, s := range p.selectors() {
+				// What is asked for is read back as the same.
+				if again, err := parseSelector(s.text); err != nil || again.text != s.text {
+					t.Errorf("%q gives selector %q, read back as %q: %v", text, s.text, again.text, err)
+				}
+			}
+		}
+	})
+}
