@@ -10,6 +10,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/catalog/access"
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
+	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/flow/artifact"
@@ -32,6 +33,7 @@ func Kinds() *resource.Registry {
 		policy.Kinds(),
 		pipeline.Kinds(),
 		slo.Kinds(),
+		oncall.Kinds(),
 	)...)
 }
 

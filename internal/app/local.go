@@ -27,7 +27,7 @@ func localCommands() []*cobra.Command {
 	objectives.AddCommand(sloValidate(), sloExplain(), sloReplay())
 	rollouts := &cobra.Command{Use: "rollout"}
 	rollouts.AddCommand(judgeCommand())
-	return []*cobra.Command{objectives, rollouts, eventsCommand()}
+	return []*cobra.Command{objectives, rollouts, eventsCommand(), oncallCommands()}
 }
 
 func readFiles(paths []string) ([]slo.File, error) {

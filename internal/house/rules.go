@@ -51,7 +51,7 @@ var Rooms = []Room{
 		Path: "internal/feedback", What: "production speaks back",
 		May:   []string{"internal/catalog", "internal/judge", "internal/port", "internal/kernel"},
 		Why:   "objectives hold however a change was delivered, by Flyball or beside it",
-		Order: []string{"signal", "slo", "policy", "incident"},
+		Order: []string{"signal", "slo", "policy", "oncall", "incident"},
 		Why2:  "from counts to objectives, from objectives to what follows from them",
 	},
 	{
@@ -165,7 +165,7 @@ var Guards = []Guard{
 	{"github.com/google/go-containerregistry/", []string{"internal/adapter"}, "how images are stored is behind a port"},
 	{"github.com/spf13/", []string{"internal/face/cli", "internal/app", "internal/demo"}, "commands come from operations; only what is no operation is written by hand"},
 	{"html/template", []string{"internal/face/web"}, "pages are one face"},
-	{"go.yaml.in/", []string{"internal/kernel/resource", "internal/flow/pipeline", "internal/feedback/slo", "internal/learning/dora", "internal/face/cli"},
+	{"go.yaml.in/", []string{"internal/kernel/resource", "internal/flow/pipeline", "internal/feedback/slo", "internal/feedback/oncall", "internal/learning/dora", "internal/face/cli"},
 		"resources are decoded in one place, with file, line and column; the others read or write foreign documents, or have a key of two shapes"},
 	{"github.com/go-json-experiment/", []string{"internal/kernel/event"}, "events are decoded by the million, and this is what encoding/json is to become; nobody else needs to know"},
 	{"cel.dev/cel-go/", []string{"internal/flow/pipeline", "internal/feedback/policy"}, "two rooms let users write conditions; others do not need a language"},
