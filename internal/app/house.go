@@ -9,6 +9,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/catalog/access"
 	"github.com/flyball-dev/flyball/internal/face/api"
+	"github.com/flyball-dev/flyball/internal/feedback/budget"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
@@ -43,7 +44,7 @@ func Projections() []*projection.Projection {
 		[]*projection.Projection{action.Projection(), catalog.Projection(), access.Projection()},
 		change.Projections(), []*projection.Projection{pipeline.Projection(), artifact.Projection()},
 		release.Projections(), []*projection.Projection{rollout.Projection()},
-		[]*projection.Projection{slo.Projection()}, policy.Projections(), incident.Projections(),
+		[]*projection.Projection{slo.Projection(), budget.Projection()}, policy.Projections(), incident.Projections(),
 		dora.Projections(),
 	)
 }
@@ -64,6 +65,7 @@ type parts struct {
 	applier *catalog.Applier
 	pusher  *change.Pusher
 	access  *access.Desk
+	books   *budget.Books
 }
 
 // assemble makes the processors and the operations.
@@ -83,6 +85,7 @@ func (a *App) assemble() {
 	a.env.Sources["steps"] = workshop.Source
 	runs := &pipeline.Desk{Log: a.log, Reader: reader, Sync: a.sync, Steps: a.ports.Steps, Secret: stepSecret}
 	policies := &policy.Policies{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Budgets: a.watcher.Budgets}
+	a.parts.books = a.books()
 	incidents := &incident.Incidents{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync}
 	insight := &dora.Insight{Reader: reader, Clock: a.cfg.Clock}
 	operate := &operate{app: a}
@@ -105,7 +108,7 @@ func (a *App) assemble() {
 	a.Operations = slices.Concat(
 		a.parts.applier.Operations(), a.parts.access.Operations(),
 		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(), (&rollout.Court{}).Operations(),
-		a.watcher.Operations(), policies.Operations(), incidents.Operations(),
+		a.watcher.Operations(), a.parts.books.Operations(), policies.Operations(), incidents.Operations(),
 		api.EventOperations(a.ports.Store), insight.Operations(), explain.Operations(), operate.Operations(),
 	)
 }

@@ -21,7 +21,6 @@ var Pages = []Page{
 	{"access", "access", "the room of tokens; the page has its name"},
 	{"action", "release", "what waits for approval is nearly always a release's rollout.start"},
 	{"alert", "slo", "an alert is an objective's"},
-	{"budget", "slo", "a budget is an objective's"},
 	{"decision", "why", "decisions are what why explains"},
 	{"logs", "cli", "what runs is looked at from the command line"},
 	{"operation", "api", "operations are the API"},

@@ -16,7 +16,7 @@ import (
 const (
 	cursorName = "measure"
 	chunk      = time.Hour        // of minutes
-	pageSize   = 2000             // bins of one pull; with their minutes fewer than store.MaxWrites chunks
+	pageSize   = 1300             // bins of one pull; with their minutes and revisions fewer than store.MaxWrites chunks
 	span       = 10 * time.Second // of the bins in one chunk
 )
 
@@ -31,6 +31,7 @@ type Collector struct {
 	known      bool // cursor was read from the store
 	watermarks map[Place]time.Time
 	hours      map[string]hour // newest chunk of minutes per series
+	revisions  map[string]revisionHour
 }
 
 // Place is a service in an environment.
@@ -38,7 +39,7 @@ type Place struct{ Service, Environment string }
 
 // NewCollector makes a collector; observe sees every bin once it is stored.
 func NewCollector(source measure.Source, blobs store.Blobs, observe func([]measure.Bin)) *Collector {
-	return &Collector{source: source, blobs: blobs, observe: observe, watermarks: map[Place]time.Time{}, hours: map[string]hour{}}
+	return &Collector{source: source, blobs: blobs, observe: observe, watermarks: map[Place]time.Time{}, hours: map[string]hour{}, revisions: map[string]revisionHour{}}
 }
 
 // Pull takes what the source has and reports how many bins there were.
@@ -61,7 +62,7 @@ func (c *Collector) Pull(ctx context.Context) (int, error) {
 		if len(page.Bins) > 0 {
 			if err := c.store(ctx, page.Bins); err != nil {
 				// What memory holds of the failed write is read again from the store.
-				c.hours = map[string]hour{}
+				c.hours, c.revisions = map[string]hour{}, map[string]revisionHour{}
 				return total, err
 			}
 			total += len(page.Bins)
@@ -108,7 +109,11 @@ func (c *Collector) store(ctx context.Context, bins []measure.Bin) error {
 	if err != nil {
 		return err
 	}
-	writes = append(writes, minutes...)
+	revisions, err := c.addRevisions(ctx, bins)
+	if err != nil {
+		return err
+	}
+	writes = append(append(writes, minutes...), revisions...)
 	if err := c.blobs.Put(ctx, writes, map[string]int64{cursorName: last}); err != nil {
 		return err
 	}
@@ -158,6 +163,9 @@ func (c *Collector) Watermark(service, environment string) (time.Time, bool) {
 // Prune forgets bins before one instant and minutes before another.
 func (c *Collector) Prune(ctx context.Context, bins, minutes time.Time) error {
 	if _, err := c.blobs.Prune(ctx, "bins/", bins); err != nil {
+		return err
+	}
+	if _, err := c.blobs.Prune(ctx, "revisions/", minutes); err != nil {
 		return err
 	}
 	_, err := c.blobs.Prune(ctx, "minutes/", minutes)

@@ -9,5 +9,7 @@
 //
 // Bins of a second (series bins/SERVICE/ENVIRONMENT/REVISION) judge rollouts and
 // are kept for days; minutes (series minutes/SERVICE/ENVIRONMENT, an hour a
-// chunk) feed objectives and are kept for as long as objectives look back.
+// chunk) feed objectives and are kept for as long as objectives look back, and
+// so are minutes per revision (series revisions/SERVICE/ENVIRONMENT), by which a
+// ledger tells who spent a budget.
 package signal

@@ -112,6 +112,18 @@ func TestEveryRequestOnce(t *testing.T) {
 		if !maps.Equal(got, want) || !maps.Equal(gotSlow, slow) {
 			t.Fatalf("minutes %v (slow %v), want %v (%v)", got, gotSlow, want, slow)
 		}
+		arms, err := c.Revisions(ctx, "shop", "prod", start.Add(-time.Hour), start.Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		gotArms, slowArms := map[int64]int64{}, map[int64]int64{}
+		for _, m := range arms {
+			gotArms[m.Time.Unix()/60] += m.Requests
+			slowArms[m.Time.Unix()/60] += m.Slow[int64(time.Millisecond)]
+		}
+		if !maps.Equal(gotArms, want) || !maps.Equal(slowArms, slow) {
+			t.Fatalf("minutes of all revisions %v (slow %v), want %v (%v)", gotArms, slowArms, want, slow)
+		}
 		counted := int64(0)
 		for _, revision := range []string{"a", "b"} {
 			bins, err := c.Bins(ctx, "shop", "prod", revision, start, start.Add(time.Hour))
