@@ -172,7 +172,7 @@ func measureMonth(out *tabwriter.Writer) error {
 			return err
 		}
 		size := 0
-		for _, c := range slo.Chunks("x", events) {
+		for _, c := range slo.Chunks(events) {
 			size += len(c.Data)
 		}
 		fmt.Fprintf(out, "30 d of minutes on disk, %.0f requests a minute\t%.1f kB\n", perMinute, float64(size)/1000)

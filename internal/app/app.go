@@ -109,7 +109,8 @@ func New(cfg Config, ports Ports) (*App, error) {
 	if a.engine, err = slo.NewEngine(time.Minute, cfg.Clock.Now()); err != nil {
 		return nil, err
 	}
-	a.watcher = slo.NewWatcher(a.engine, a.env.Reader, a.minutes, func(key string) { a.controls.Wake("objective", key) })
+	a.watcher = slo.NewWatcher(a.engine, slo.Setup{Reader: a.env.Reader, Minutes: a.minutes, Slots: slo.NewSlots(ports.Store.Blobs()),
+		Wake: func(key string) { a.controls.Wake("objective", key) }})
 	a.env.Sources = a.sources()
 	a.assemble()
 	return a, nil

@@ -177,8 +177,10 @@ func (a *App) minutes(ctx context.Context, service, environment string, from, un
 func (a *App) collect(ctx context.Context) error {
 	// Time first: after a jump of the clock, new counts are not ahead of it.
 	a.watcher.Tick(a.cfg.Clock.Now())
-	_, err := a.collector.Pull(ctx)
-	return err
+	return a.watcher.Feed(func() error {
+		_, err := a.collector.Pull(ctx)
+		return err
+	})
 }
 
 // followDeclarations keeps objectives as declared.
@@ -250,5 +252,8 @@ const (
 
 func (a *App) prune(ctx context.Context) error {
 	now := a.cfg.Clock.Now()
+	if err := a.watcher.Slots.Prune(ctx, now.Add(-keepMinutes)); err != nil {
+		return err
+	}
 	return a.collector.Prune(ctx, now.Add(-keepBins), now.Add(-keepMinutes))
 }

@@ -23,9 +23,15 @@ func (b blobs) Put(ctx context.Context, writes []store.BlobWrite, cursors map[st
 			chunks := db.blobs[w.Series]
 			blob := store.Blob{Start: w.Start.UTC().Truncate(time.Microsecond), Data: slices.Clone(w.Data)}
 			i, found := slices.BinarySearchFunc(chunks, blob.Start, byStart)
-			if found {
+			switch {
+			case w.Remove && found && len(chunks) == 1:
+				delete(db.blobs, w.Series)
+			case w.Remove && found:
+				db.blobs[w.Series] = slices.Delete(chunks, i, i+1)
+			case w.Remove:
+			case found:
 				chunks[i] = blob
-			} else {
+			default:
 				db.blobs[w.Series] = slices.Insert(chunks, i, blob)
 			}
 		}

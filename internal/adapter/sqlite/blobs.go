@@ -16,6 +16,12 @@ func (b blobs) Put(ctx context.Context, writes []store.BlobWrite, cursors map[st
 	}
 	return b.s.write(ctx, "blob.put", func(w *writer) error {
 		for _, c := range writes {
+			if c.Remove {
+				if err := w.conn.exec("DELETE FROM blob WHERE series = ? AND start = ?", c.Series, c.Start.UnixMicro()); err != nil {
+					return err
+				}
+				continue
+			}
 			data := c.Data
 			if data == nil {
 				data = []byte{}

@@ -62,7 +62,8 @@ func newHouse(t testing.TB, start time.Time) *house {
 	if h.engine, err = slo.NewEngine(time.Minute, start); err != nil {
 		t.Fatal(err)
 	}
-	h.watcher = slo.NewWatcher(h.engine, h.store.States(), h.minutes, func(key string) { h.controls.Wake("objective", key) })
+	h.watcher = slo.NewWatcher(h.engine, slo.Setup{Reader: h.store.States(), Minutes: h.minutes, Slots: slo.NewSlots(h.store.Blobs()),
+		Wake: func(key string) { h.controls.Wake("objective", key) }})
 	h.govern()
 	return h
 }

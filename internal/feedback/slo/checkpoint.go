@@ -13,6 +13,12 @@ import (
 // errShape says that a checkpoint is of another shape than its objective.
 var errShape = errors.New("the objective has changed since the checkpoint")
 
+// Checkpoint is the live state of one objective.
+type Checkpoint struct {
+	ID   string
+	Data []byte
+}
+
 // Checkpoint is the live state of an objective, for Restore after a restart: a
 // few kilobytes instead of the whole history.
 func (e *Engine) Checkpoint(id string) (Checkpoint, error) {

@@ -1,7 +1,6 @@
 package slo
 
 import (
-	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -41,26 +40,6 @@ func TestCompositeSnapshots(t *testing.T) {
 	}
 	if b := got[0].Burns[0]; !b.Known || math.Abs(b.Burn-0.04/0.013) > 1e-9 || math.Abs(b.SLI-0.99) > 1e-12 {
 		t.Errorf("burn = %+v", b)
-	}
-}
-
-func TestGroupsOverflow(t *testing.T) {
-	o := availability("0.999")
-	o.GroupBy = []string{"region", "tenant"}
-	g := NewGroups(o, 2)
-	names := map[string]bool{}
-	for i := range 5 {
-		group, isNew := g.Of(map[string]string{"region": "eu", "tenant": fmt.Sprint(i)})
-		if names[group.ID()] == isNew {
-			t.Errorf("group %s: new %v", group.ID(), isNew)
-		}
-		names[group.ID()] = true
-	}
-	if len(names) != 3 || !names["shop/availability{region=eu,tenant=0}"] || !names["shop/availability{other}"] || !g.Overflowed() {
-		t.Errorf("groups = %v", names)
-	}
-	if again, isNew := g.Of(map[string]string{"region": "eu", "tenant": "1"}); isNew || again.Name != "availability{region=eu,tenant=1}" {
-		t.Errorf("again: %s", again.Name)
 	}
 }
 

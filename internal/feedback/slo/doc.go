@@ -16,11 +16,13 @@
 //   - alert.go: multiwindow, multi-burn-rate policies that explain themselves.
 //   - budget.go, forecast.go: what is allowed, spent and left, and until when.
 //   - engine.go, meter.go: the live form, for many objectives at once.
+//   - store.go, record.go: slots on disk, by indicator, for the whole retention.
+//   - watch.go, declare.go, feed.go: the engine kept as declared, and fed.
 //   - replay.go, explain.go: the same functions over files, without a server.
 //
 // Definitions follow "The Site Reliability Workbook" (Beyer et al., 2018),
 // chapters 2, 4 and 5, and the OpenSLO specification v1.
 //
 // Nothing here reads a clock, a network or a database: time is handed in, and
-// slots are kept through the SlotStore interface.
+// slots are kept through port/store's Blobs.
 package slo

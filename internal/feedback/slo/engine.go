@@ -68,6 +68,20 @@ func NewEngine(base time.Duration, now time.Time) (*Engine, error) {
 	return &Engine{base: base, now: now, live: map[string]*live{}, layouts: map[string]*layout{}}, nil
 }
 
+// Sibling is an empty engine of the same slots at the same time.
+func (e *Engine) Sibling() *Engine {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return &Engine{base: e.base, now: e.now, live: map[string]*live{}, layouts: map[string]*layout{}}
+}
+
+// Now is the time of the last Tick.
+func (e *Engine) Now() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.now
+}
+
 // Put adds an objective or replaces the one with its ID. Where only the target
 // or the alert policies' factors changed, its counts stay; otherwise it starts
 // empty, and Put reports that its history is to be loaded (Load).
@@ -173,7 +187,7 @@ type Outcome int
 
 // The outcomes of Add.
 const (
-	Counted Outcome = iota // every window that contains its time took it
+	Taken   Outcome = iota // every window that contains its time took it
 	TooLate                // older than the live windows remember: store it and Load the history again
 )
 
@@ -207,7 +221,7 @@ func (l *live) add(at, good, total int64, base time.Duration, slots int64) Outco
 		if !ok || !l.meter.add(at, d) {
 			return TooLate
 		}
-		return Counted
+		return Taken
 	}
 	l.begin(floorDiv(at, int64(base)) * int64(base))
 	d := cell{bad: total - good, total: total}
@@ -217,7 +231,37 @@ func (l *live) add(at, good, total int64, base time.Duration, slots int64) Outco
 	if !l.meter.add(at, d) {
 		return TooLate
 	}
-	return Counted
+	return Taken
+}
+
+// Change adds a difference to one slot of an objective: counts that came, or
+// that were corrected downwards. known is 1 when the slot has not reported
+// before, -1 when it is a gap from now on, and 0 otherwise.
+func (e *Engine) Change(id string, at time.Time, good, total, known int64) (Outcome, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l, ok := e.live[id]
+	if !ok {
+		return 0, problem.New(problem.NotFound, "slo.change", "there is no objective %q", id)
+	}
+	t := at.UnixNano()
+	if l.slicer != nil {
+		if total > 0 {
+			l.begin(floorDiv(t, l.slicer.width) * l.slicer.width)
+		}
+		d, ok := l.slicer.add(t, good, total)
+		if !ok || !l.meter.add(t, d) {
+			return TooLate, nil
+		}
+		return Taken, nil
+	}
+	if known > 0 {
+		l.begin(floorDiv(t, int64(e.base)) * int64(e.base))
+	}
+	if !l.meter.add(t, cell{bad: total - good, total: total, known: known}) {
+		return TooLate, nil
+	}
+	return Taken, nil
 }
 
 // begin remembers the earliest data.

@@ -13,6 +13,7 @@ const (
 	annotationTraffic     = "flyball.dev/events-per-day" // for the budget of a young service
 	annotationMinBad      = "flyball.dev/min-bad-events" // floor of evidence of its alerts
 	annotationGroupBy     = "flyball.dev/group-by"       // labels, separated by commas
+	annotationMaxGroups   = "flyball.dev/max-groups"     // before further groups share one
 )
 
 // sloObjectives decodes one SLO: an objective for each of its targets.
@@ -117,6 +118,13 @@ func (r *resolver) annotations(doc *document, o *Objective) {
 		for _, label := range strings.Split(g.text(), ",") {
 			o.GroupBy = append(o.GroupBy, strings.TrimSpace(label))
 		}
+	}
+	if m := a.get(annotationMaxGroups); !m.isNull() {
+		n, err := strconv.Atoi(m.text())
+		if err != nil || n < 1 || n > maxGroupsAllowed {
+			m.errorf("bad-max-groups", "%s is not a number of groups from 1 to %d", m.shape(), maxGroupsAllowed)
+		}
+		o.MaxGroups = n
 	}
 }
 

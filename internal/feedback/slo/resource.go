@@ -47,8 +47,12 @@ func check(c *resource.Checker) {
 	defs := Decode(files...)
 	c.Add(defs.Findings...)
 	for _, o := range defs.Objectives {
-		if _, ok, err := o.proxied(); ok && err != nil {
+		_, proxied, err := o.proxied()
+		if proxied && err != nil {
 			c.Errorf("", "flyball-source", "objective %s: %s", o.Name, err)
+		}
+		if proxied && len(o.GroupBy) > 0 {
+			c.Errorf("", "group-by-proxy", "objective %s: the proxy counts a service's requests without labels, so they have no groups; remove %s", o.Name, annotationGroupBy)
 		}
 	}
 }
@@ -59,8 +63,7 @@ func placed(file, text string, line int) File {
 	return File{Name: file, Data: []byte(strings.Repeat("\n", max(0, line-1)) + text)}
 }
 
-// written is the objectives of the OpenSLO documents that are applied and whose
-// events the proxy counts.
+// written is the objectives of the OpenSLO documents that are applied.
 func written(ctx context.Context, r projection.Reader) ([]*Objective, error) {
 	var files []File
 	for _, k := range openSLOKinds {
@@ -77,8 +80,13 @@ func written(ctx context.Context, r projection.Reader) ([]*Objective, error) {
 	}
 	var out []*Objective
 	for _, o := range Decode(files...).Objectives {
-		if counted, ok, err := o.proxied(); ok && err == nil {
+		counted, proxied, err := o.proxied()
+		switch {
+		case err != nil:
+		case proxied:
 			out = append(out, counted)
+		case o.IndicatorID() != "":
+			out = append(out, o)
 		}
 	}
 	return out, nil

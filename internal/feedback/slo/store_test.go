@@ -2,82 +2,15 @@ package slo
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 )
-
-// memoryStore is a SlotStore for tests of what is built on one; the SQLite
-// adapter has its own conformance tests.
-type memoryStore struct {
-	mu          sync.Mutex
-	chunks      map[string]map[time.Time]Chunk
-	checkpoints map[string]Checkpoint
-}
-
-func (m *memoryStore) SaveChunks(_ context.Context, chunks []Chunk) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, c := range chunks {
-		if m.chunks[c.ID] == nil {
-			m.chunks[c.ID] = map[time.Time]Chunk{}
-		}
-		m.chunks[c.ID][c.Start] = c
-	}
-	return nil
-}
-
-func (m *memoryStore) LoadChunks(_ context.Context, id string, from, to time.Time, yield func(Chunk) error) error {
-	var out []Chunk
-	for _, c := range m.chunks[id] {
-		if !c.Start.Before(from) && c.Start.Before(to) {
-			out = append(out, c)
-		}
-	}
-	slices.SortFunc(out, func(a, b Chunk) int { return a.Start.Compare(b.Start) })
-	for _, c := range out {
-		if err := yield(c); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (m *memoryStore) DropChunks(_ context.Context, id string, before time.Time) error {
-	for start := range m.chunks[id] {
-		if start.Before(before) {
-			delete(m.chunks[id], start)
-		}
-	}
-	return nil
-}
-
-func (m *memoryStore) SaveCheckpoints(_ context.Context, checkpoints []Checkpoint) error {
-	for _, c := range checkpoints {
-		m.checkpoints[c.ID] = c
-	}
-	return nil
-}
-
-func (m *memoryStore) LoadCheckpoints(_ context.Context, yield func(Checkpoint) error) error {
-	for _, c := range m.checkpoints {
-		if err := yield(c); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func newMemoryStore() *memoryStore {
-	return &memoryStore{chunks: map[string]map[time.Time]Chunk{}, checkpoints: map[string]Checkpoint{}}
-}
 
 func TestCodecRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -149,31 +82,13 @@ func TestThirtyDaysFitTheDisk(t *testing.T) {
 			add(t, s, march.Add(time.Duration(i)*time.Minute), total-bad, total)
 		}
 		size := 0
-		for _, c := range Chunks("x", s) {
+		for _, c := range Chunks(s) {
 			size += len(c.Data)
 		}
 		t.Logf("%v a minute: %d bytes", perMinute, size)
 		if size > 150_000 {
 			t.Errorf("%v a minute take %d bytes", perMinute, size)
 		}
-	}
-}
-
-func TestStoredChunksLoad(t *testing.T) {
-	store, ctx := newMemoryStore(), context.Background()
-	s := outage(t, time.Minute, 4*day, day, day+time.Hour, 0.1)
-	if err := store.SaveChunks(ctx, Chunks("a", s)); err != nil {
-		t.Fatal(err)
-	}
-	got, err := LoadSeries(ctx, store, "a", march.Add(time.Hour), march.Add(3*day), time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := s.Between(march.Add(time.Hour), march.Add(3*day)); !slices.Equal(slices.Collect(got.Slots()), slices.Collect(want.Slots())) {
-		t.Errorf("loaded %d slots, want %d", got.Len(), want.Len())
-	}
-	if none, err := LoadSeries(ctx, store, "b", march, march.Add(day), time.Minute); err != nil || none.Len() != 0 {
-		t.Errorf("an objective without slots: %v, %v", none, err)
 	}
 }
 

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
@@ -18,170 +18,60 @@ import (
 // running sums are to be filled.
 type Backlog func(ctx context.Context, service, environment string, from, until time.Time, add func(at time.Time, requests, bad int64, slow map[int64]int64)) error
 
-// Watcher keeps the engine's objectives as declared and tells which of them
-// have something to record.
-type Watcher struct {
-	engine  *Engine
-	reader  projection.Reader
-	history Backlog
-	wake    func(key string)
+// Setup is what a Watcher works with.
+type Setup struct {
+	Reader  projection.Reader
+	Minutes Backlog // what the proxy counted
+	Slots   *Slots  // what others count
+	// Wake is called with the key of an objective that has something to record.
+	Wake func(key string)
+}
 
-	mu       sync.Mutex
-	declared map[string]*declared // by engine ID
-	byPlace  map[string][]string  // engine IDs by SERVICE/ENVIRONMENT
-	seen     map[string]string    // last signature by engine ID
+// Watcher keeps the engine's objectives as declared, feeds them with what is
+// counted, and tells which of them have something to record.
+type Watcher struct {
+	Setup
+	engine *Engine // objectives
+	groups *Engine // groups of objectives; they carry no alerts
+	reader projection.Reader
+
+	// feeding is held while counts go from the store into the engines: by whoever
+	// records, and by whoever loads a history. It is taken before mu.
+	feeding sync.Mutex
+
+	mu          sync.Mutex
+	now         time.Time
+	declared    map[string]*declared // by engine ID
+	byKey       map[string]string    // engine IDs
+	byPlace     map[string][]string  // engine IDs of what the proxy counts, by SERVICE/ENVIRONMENT
+	byIndicator map[string][]string  // engine IDs of what is recorded, by indicator
+	seen        map[string]string    // last signature by engine ID
 }
 
 type declared struct {
 	objective *Objective
 	team      string
-	threshold int64 // nanoseconds, for latency
+	indicator string              // ID; empty for what the proxy counts
+	threshold int64               // nanoseconds, for latency
+	groups    map[string]struct{} // that the engine of groups has
 }
 
-// NewWatcher makes a watcher; wake is called with the key of an objective that
-// has something to record.
-func NewWatcher(engine *Engine, reader projection.Reader, history Backlog, wake func(key string)) *Watcher {
-	return &Watcher{engine: engine, reader: reader, history: history, wake: wake,
-		declared: map[string]*declared{}, byPlace: map[string][]string{}, seen: map[string]string{}}
+// NewWatcher makes a watcher of an engine.
+func NewWatcher(engine *Engine, setup Setup) *Watcher {
+	return &Watcher{Setup: setup, engine: engine, groups: engine.Sibling(), reader: setup.Reader, now: engine.Now(),
+		declared: map[string]*declared{}, byKey: map[string]string{}, byPlace: map[string][]string{}, byIndicator: map[string][]string{}, seen: map[string]string{}}
 }
 
 // Key is the name of an objective in events and addresses:
 // SERVICE.ENVIRONMENT.NAME.
 func (o *Objective) Key() string { return o.Service + "." + o.Environment + "." + o.Name }
 
-// Declare brings the engine's objectives in line with what is declared now.
-func (w *Watcher) Declare(ctx context.Context, now time.Time) error {
-	services, err := catalog.Services(ctx, w.reader)
-	if err != nil {
-		return err
-	}
-	environments, err := catalog.Environments(ctx, w.reader)
-	if err != nil {
-		return err
-	}
-	documents, err := written(ctx, w.reader)
-	if err != nil {
-		return err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	wanted := map[string]bool{}
-	w.byPlace = map[string][]string{}
-	for _, s := range services {
-		for _, e := range environments {
-			if !s.In(e.Name) {
-				continue
-			}
-			for _, o := range append(Shorthand(s, e.Name), writtenFor(documents, s, e.Name)...) {
-				id := o.ID()
-				if !wanted[id] {
-					w.byPlace[s.Name+"/"+e.Name] = append(w.byPlace[s.Name+"/"+e.Name], id)
-				}
-				wanted[id] = true
-				if err := w.put(ctx, o, s.Team, now); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	for id := range w.declared {
-		if !wanted[id] {
-			w.engine.Remove(id)
-			delete(w.declared, id)
-			delete(w.seen, id)
-		}
-	}
-	return nil
-}
-
-// Shorthand is the objectives of the two lines in a service file, for one
-// environment.
-func Shorthand(s catalog.Service, environment string) []*Objective {
-	base := Objective{
-		Service: s.Name, Environment: environment, Method: Occurrences, Window: Window{Rolling: s.Objectives.Window},
-		Traffic: int64(s.Traffic.PerSecond() * 86400), Weight: One, AlertPolicies: DefaultPolicies(Occurrences),
-	}
-	var out []*Objective
-	if a := s.Objectives.Availability; a != 0 {
-		o := base
-		o.Name, o.Target, o.Indicator = "availability", share(a), Indicator{Kind: Availability}
-		out = append(out, &o)
-	}
-	if l := s.Objectives.Latency; !l.IsZero() {
-		o := base
-		threshold, err := ParseDecimal(fmt.Sprintf("%.9f", l.Threshold.Seconds()))
-		if err == nil {
-			o.Name, o.Target, o.Indicator = "latency", share(l.Share), Indicator{Kind: Latency, Op: "lte", Threshold: threshold}
-			out = append(out, &o)
-		}
-	}
-	return out
-}
-
-// writtenFor is the OpenSLO objectives of a service in an environment. One that
-// has the name of a shorthand replaces it.
-func writtenFor(documents []*Objective, s catalog.Service, environment string) []*Objective {
-	var out []*Objective
-	for _, d := range documents {
-		if d.Service != s.Name || d.Environment != "" && d.Environment != environment {
-			continue
-		}
-		o := *d
-		o.Environment = environment
-		if o.Traffic == 0 {
-			o.Traffic = int64(s.Traffic.PerSecond() * 86400)
-		}
-		if len(o.AlertPolicies) == 0 {
-			o.AlertPolicies = DefaultPolicies(o.Method)
-		}
-		out = append(out, &o)
-	}
-	return out
-}
-
-// share is a percentage as an exact ratio: 99.9% is 0.999.
-func share(p catalog.Percent) Decimal {
-	d, err := ParseDecimal(fmt.Sprintf("%.7f", float64(p)))
-	if err != nil {
-		return 0
-	}
-	return d / 100
-}
-
-func (w *Watcher) put(ctx context.Context, o *Objective, team string, now time.Time) error {
-	id := o.ID()
-	d := &declared{objective: o, team: team}
-	if o.Indicator.Kind == Latency {
-		d.threshold = int64(o.Indicator.Threshold.Float64() * float64(time.Second))
-	}
-	// Factors that can never fire for a lenient target are left out rather than
-	// refusing the whole objective: the table of slo explain says so.
-	empty, err := w.engine.Put(o)
-	if err != nil {
-		return err
-	}
-	w.declared[id] = d
-	if !empty {
-		return nil
-	}
-	from, _ := o.Window.Lookback(now)
-	series := NewSeries(time.Minute, 0)
-	err = w.history(ctx, o.Service, o.Environment, from, now, func(at time.Time, requests, bad int64, slow map[int64]int64) {
-		good, total := d.count(requests, bad, slow)
-		// A minute that cannot be is left out: it stays a gap.
-		_ = series.Add(at, good, total)
-	})
-	if err != nil || series.Len() == 0 {
-		return err
-	}
-	return w.engine.Load(id, series)
-}
-
-func (d *declared) count(requests, bad int64, slow map[int64]int64) (good, total int64) {
-	if d.threshold > 0 {
-		bad = slow[d.threshold]
-	}
-	return max(0, requests-bad), requests
+// Feed runs what stores counts and has them counted here (Count), so that no
+// history is loaded in between: nothing is counted twice.
+func (w *Watcher) Feed(run func() error) error {
+	w.feeding.Lock()
+	defer w.feeding.Unlock()
+	return run()
 }
 
 // Count adds what a service received at a moment to its objectives.
@@ -200,7 +90,9 @@ func (w *Watcher) Count(service, environment string, at time.Time, requests, bad
 // Tick moves time and wakes the objectives whose level or alerts changed.
 func (w *Watcher) Tick(now time.Time) {
 	w.engine.Tick(now)
+	w.groups.Tick(now)
 	w.mu.Lock()
+	w.now = w.engine.Now()
 	ids := make([]string, 0, len(w.declared))
 	for id := range w.declared {
 		ids = append(ids, id)
@@ -223,21 +115,23 @@ func (w *Watcher) Tick(now time.Time) {
 		}
 		w.mu.Unlock()
 		if changed {
-			w.wake(m.Key)
+			w.Wake(m.Key)
 		}
 	}
 }
 
-// Snapshot is the engine's state of an objective, by key.
+// Snapshot is the engine's state of an objective, by key; of one of its groups
+// by KEY{GROUP}.
 func (w *Watcher) Snapshot(key string) (Snapshot, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for id, d := range w.declared {
-		if d.objective.Key() == key {
-			return w.engine.Snapshot(id)
-		}
+	whole, group, grouped := strings.Cut(strings.TrimSuffix(key, "}"), "{")
+	d, err := w.find(whole)
+	switch {
+	case err != nil:
+		return Snapshot{}, err
+	case grouped:
+		return w.groups.Snapshot(d.objective.group(group).ID())
 	}
-	return Snapshot{}, problem.New(problem.NotFound, "slo.show", "there is no objective %q", key).WithNext("flyball slo list shows the objectives")
+	return w.engine.Snapshot(d.objective.ID())
 }
 
 // Snapshots is every objective's state, by key, of one place or of all.

@@ -58,6 +58,7 @@ type BlobWrite struct {
 	Series string    // such as "bins/checkout/42"
 	Start  time.Time // to the microsecond; with Series, identifies the chunk
 	Data   []byte
+	Remove bool // the chunk is removed instead; nothing happens when there is none
 }
 
 // Blob is one stored chunk.
@@ -74,8 +75,8 @@ const (
 
 // Blobs keeps chunks of signals by series and start time.
 type Blobs interface {
-	// Put stores chunks, in place of those with the same series and start, and
-	// sets cursors, in one transaction: a source that counts what it delivered
+	// Put stores chunks, in place of those with the same series and start, or
+	// removes them, in order, and sets cursors, in one transaction: a source that counts what it delivered
 	// is neither lost nor counted twice.
 	Put(ctx context.Context, writes []BlobWrite, cursors map[string]int64) error
 	// Range returns the chunks that start in [from, to), in order of start.

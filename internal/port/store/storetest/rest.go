@@ -155,6 +155,13 @@ func testBlobs(t *testing.T, b *bench) {
 	if got := b.chunks("bins/a", start, end); got != "09:00:02.000000=TWO" {
 		t.Errorf("after pruning: %q", got)
 	}
+	gone := func(w store.BlobWrite) store.BlobWrite { w.Remove = true; return w }
+	b.put(nil, at("bins/b", 0, "b"), gone(at("bins/b", 0, "")), gone(at("bins/b", 5, "")), at("bins/a", 3, "three"), gone(at("bins/a", 4, "")))
+	b.put(nil, gone(at("bins/a", 3, "")))
+	series("", "", 0, "bins/a", "slots/a")
+	if got := b.chunks("bins/a", start, end); got != "09:00:02.000000=TWO" {
+		t.Errorf("after removing: %q", got)
+	}
 	for name, writes := range map[string][]store.BlobWrite{
 		"no series": {at("", 0, "x")}, "large": {at("s", 0, strings.Repeat("x", store.MaxBlob+1))}, "many": make([]store.BlobWrite, store.MaxWrites+1),
 	} {

@@ -1,0 +1,243 @@
+package slo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
+)
+
+// Declare brings the engine's objectives in line with what is declared now.
+func (w *Watcher) Declare(ctx context.Context, now time.Time) error {
+	all, err := w.wanted(ctx)
+	if err != nil {
+		return err
+	}
+	w.feeding.Lock()
+	defer w.feeding.Unlock()
+	wanted, byPlace, byIndicator := map[string]bool{}, map[string][]string{}, map[string][]string{}
+	for _, d := range all {
+		id := d.objective.ID()
+		if !wanted[id] {
+			if d.indicator != "" {
+				byIndicator[d.indicator] = append(byIndicator[d.indicator], id)
+			} else {
+				place := d.objective.Service + "/" + d.objective.Environment
+				byPlace[place] = append(byPlace[place], id)
+			}
+		}
+		wanted[id] = true
+		if err := w.put(ctx, d, now); err != nil {
+			return err
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.byPlace, w.byIndicator = byPlace, byIndicator
+	for id, d := range w.declared {
+		if !wanted[id] {
+			w.forget(id, d)
+		}
+	}
+	return nil
+}
+
+func (w *Watcher) forget(id string, d *declared) {
+	w.engine.Remove(id)
+	for group := range d.groups {
+		w.groups.Remove(d.objective.group(group).ID())
+	}
+	delete(w.declared, id)
+	delete(w.byKey, d.objective.Key())
+	delete(w.seen, id)
+}
+
+// wanted is every objective as declared. The last of an ID counts.
+func (w *Watcher) wanted(ctx context.Context) ([]*declared, error) {
+	services, err := catalog.Services(ctx, w.reader)
+	if err != nil {
+		return nil, err
+	}
+	environments, err := catalog.Environments(ctx, w.reader)
+	if err != nil {
+		return nil, err
+	}
+	documents, err := written(ctx, w.reader)
+	if err != nil {
+		return nil, err
+	}
+	var out []*declared
+	known := map[string]bool{}
+	for _, s := range services {
+		known[s.Name] = true
+		in := slices.DeleteFunc(slices.Clone(environments), func(e catalog.Environment) bool { return !s.In(e.Name) })
+		for _, e := range in {
+			last := e.Name == in[len(in)-1].Name
+			for _, o := range append(Shorthand(s, e.Name), writtenFor(documents, s, e.Name, last)...) {
+				out = append(out, declare(o, s.Team))
+			}
+		}
+	}
+	for _, d := range documents {
+		if known[d.Service] || d.IndicatorID() == "" {
+			continue
+		}
+		// Flyball only watches this service: it is nobody's in the catalog.
+		o := *d
+		if o.Environment == "" {
+			o.Environment = "prod"
+			if n := len(environments); n > 0 {
+				o.Environment = environments[n-1].Name
+			}
+		}
+		out = append(out, declare(&o, o.Labels["team"]))
+	}
+	return out, nil
+}
+
+func declare(o *Objective, team string) *declared {
+	if len(o.AlertPolicies) == 0 && o.AlertPolicies == nil {
+		o.AlertPolicies = DefaultPolicies(o.Method)
+	}
+	d := &declared{objective: o, team: team, indicator: o.IndicatorID(), groups: map[string]struct{}{}}
+	if o.Indicator.Kind == Latency {
+		d.threshold = int64(o.Indicator.Threshold.Float64() * float64(time.Second))
+	}
+	return d
+}
+
+// Shorthand is the objectives of the two lines in a service file, for one
+// environment.
+func Shorthand(s catalog.Service, environment string) []*Objective {
+	base := Objective{
+		Service: s.Name, Environment: environment, Method: Occurrences, Window: Window{Rolling: s.Objectives.Window},
+		Traffic: int64(s.Traffic.PerSecond() * 86400), Weight: One, AlertPolicies: DefaultPolicies(Occurrences),
+	}
+	var out []*Objective
+	if a := s.Objectives.Availability; a != 0 {
+		o := base
+		o.Name, o.Target, o.Indicator = "availability", share(a), Indicator{Kind: Availability}
+		out = append(out, &o)
+	}
+	if l := s.Objectives.Latency; !l.IsZero() {
+		o := base
+		threshold, err := ParseDecimal(fmt.Sprintf("%.9f", l.Threshold.Seconds()))
+		if err == nil {
+			o.Name, o.Target, o.Indicator = "latency", share(l.Share), Indicator{Kind: Latency, Op: "lte", Threshold: threshold}
+			out = append(out, &o)
+		}
+	}
+	return out
+}
+
+// writtenFor is the OpenSLO objectives of a service in an environment. One that
+// has the name of a shorthand replaces it. Without an environment, what the
+// proxy counts holds for every one; a query counts in one place, the last.
+func writtenFor(documents []*Objective, s catalog.Service, environment string, last bool) []*Objective {
+	var out []*Objective
+	for _, d := range documents {
+		everywhere := d.Environment == "" && (last || d.IndicatorID() == "")
+		if d.Service != s.Name || !everywhere && d.Environment != environment {
+			continue
+		}
+		o := *d
+		o.Environment = environment
+		if o.Traffic == 0 {
+			o.Traffic = int64(s.Traffic.PerSecond() * 86400)
+		}
+		out = append(out, &o)
+	}
+	return out
+}
+
+// share is a percentage as an exact ratio: 99.9% is 0.999.
+func share(p catalog.Percent) Decimal {
+	d, err := ParseDecimal(fmt.Sprintf("%.7f", float64(p)))
+	if err != nil {
+		return 0
+	}
+	return d / 100
+}
+
+// put declares one objective, and loads its history when it counts something
+// else than before.
+func (w *Watcher) put(ctx context.Context, d *declared, now time.Time) error {
+	id := d.objective.ID()
+	w.mu.Lock()
+	old := w.declared[id]
+	if old != nil {
+		d.groups = old.groups
+	}
+	w.mu.Unlock()
+	// Factors that can never fire for a lenient target are left out rather than
+	// refusing the whole objective: the table of slo explain says so.
+	empty, err := w.engine.Put(d.objective)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	w.declared[id], w.byKey[d.objective.Key()] = d, id
+	w.mu.Unlock()
+	if old != nil && !empty && old.indicator == d.indicator && old.threshold == d.threshold {
+		return w.regroup(ctx, d, now)
+	}
+	return w.load(ctx, d, now)
+}
+
+// load fills an objective's running sums, and its groups', from the history.
+func (w *Watcher) load(ctx context.Context, d *declared, now time.Time) error {
+	from, _ := d.objective.Window.Lookback(now)
+	series, err := w.history(ctx, d, from, now.Add(MaxSkew))
+	if err != nil {
+		return err
+	}
+	if err := w.engine.Load(d.objective.ID(), series); err != nil {
+		return err
+	}
+	return w.loadGroups(ctx, d, now)
+}
+
+// history is an objective's slots that begin in [from, to): the proxy's
+// minutes, or what was recorded.
+func (w *Watcher) history(ctx context.Context, d *declared, from, to time.Time) (*Series, error) {
+	if d.indicator != "" {
+		return w.Slots.LoadSum(ctx, d.indicator, from, to)
+	}
+	series := NewSeries(time.Minute, 0)
+	err := w.Minutes(ctx, d.objective.Service, d.objective.Environment, from, to, func(at time.Time, requests, bad int64, slow map[int64]int64) {
+		good, total := d.count(requests, bad, slow)
+		// A minute that cannot be is left out: it stays a gap.
+		_ = series.Add(at, good, total)
+	})
+	return series, err
+}
+
+// History is the one-minute slots of an objective that begin in [from, to),
+// as they were counted.
+func (w *Watcher) History(ctx context.Context, key string, from, to time.Time) (*Series, error) {
+	d, err := w.find(key)
+	if err != nil {
+		return nil, err
+	}
+	return w.history(ctx, d, from, to)
+}
+
+// find is what is declared under a key.
+func (w *Watcher) find(key string) (*declared, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if d := w.declared[w.byKey[key]]; d != nil {
+		return d, nil
+	}
+	return nil, problem.New(problem.NotFound, "slo.show", "there is no objective %q", key).WithNext("flyball slo list shows the objectives")
+}
+
+func (d *declared) count(requests, bad int64, slow map[int64]int64) (good, total int64) {
+	if d.threshold > 0 {
+		bad = slow[d.threshold]
+	}
+	return max(0, requests-bad), requests
+}
