@@ -54,6 +54,7 @@ func main() {
 	fmt.Printf("The judge on %d seeded streams per case: half an hour, weight 10 %%, one-second bins,\n", *streams)
 	fmt.Printf("a check a minute for the threshold rules (line 99 %%), alpha = 1 %%, seed %d.\n\n", *seed)
 	printRates(*streams, *seed)
+	printShort(*streams, *seed)
 	printIntervals(max(1, *streams/5), *seed)
 	printRollouts(max(1, *streams/50), *seed)
 	fmt.Printf("\n%d goroutines, %.0f s\n", workers(), time.Since(began).Seconds())

@@ -2,13 +2,12 @@ package app
 
 import (
 	"bufio"
+	"context"
 	"fmt"
-	"math"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -92,8 +91,13 @@ func runInit(cmd *cobra.Command, session *cli.Session, a answers) error {
 		return problem.New(problem.Invalid, "init", "what could not be seen must be said: %s", strings.Join(missing, ", ")).
 			WithNext("give them as flags: flyball init %s …", strings.Join(missing, " … "))
 	}
-	text := a.yaml(branch)
-	set, findings := resource.Load(Kinds(), map[string][]byte{path.Join("flyball", "service.yaml"): []byte(text)})
+	existing, others, err := beside(ctx, root, a.Name)
+	if err != nil {
+		return err
+	}
+	text := a.yaml(branch, existing)
+	others[path.Join("flyball", "service.yaml")] = []byte(text)
+	set, findings := resource.Load(Kinds(), others)
 	if set == nil {
 		return resource.Refuse("init", findings)
 	}
@@ -105,10 +109,41 @@ func runInit(cmd *cobra.Command, session *cli.Session, a answers) error {
 	}
 	fmt.Fprintln(session.Err, "wrote flyball/service.yaml")
 	for _, e := range estimates(set) {
+		if e.Service != a.Name {
+			continue
+		}
 		fmt.Fprintln(session.Err, e.Text)
 	}
 	fmt.Fprintln(session.Err, "Next: git add flyball && git commit -m 'deliver with Flyball' && flyball up")
 	return nil
+}
+
+// beside is what the files below flyball/ declare already, and their text. That
+// one of them declares the service is a conflict.
+func beside(ctx context.Context, root, service string) (*resource.Set, map[string][]byte, error) {
+	dir := filepath.Join(root, "flyball")
+	files := map[string][]byte{}
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		_, _, read, err := readDirectory(ctx, dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		for name, text := range read {
+			if rel, err := filepath.Rel(root, name); err == nil {
+				name = filepath.ToSlash(rel)
+			}
+			files[name] = text
+		}
+	}
+	set, findings := resource.Load(Kinds(), files)
+	if set == nil {
+		return nil, nil, resource.Refuse("init", findings)
+	}
+	if o := set.Find(catalog.KindService, service); o != nil {
+		return nil, nil, problem.New(problem.Conflict, "init", "%s:%d declares the service %s already", o.File, o.Line, service).
+			WithNext("edit it, then: flyball validate flyball/ · for another service in this repository: flyball init --name …")
+	}
+	return set, files, nil
 }
 
 func (a *answers) fill(p pipeline.Proposal) {
@@ -147,7 +182,9 @@ func (a answers) missing() []string {
 	return out
 }
 
-func (a answers) yaml(branch string) string {
+// yaml is the service's file, with its team and an environment where none is
+// declared yet.
+func (a answers) yaml(branch string, existing *resource.Set) string {
 	var b strings.Builder
 	line := func(indent, name, value string) {
 		if value != "" {
@@ -175,8 +212,12 @@ func (a answers) yaml(branch string) string {
 	b.WriteString("  objectives:\n")
 	line("    ", "availability", a.Availability)
 	line("    ", "latency", a.Latency)
-	fmt.Fprintf(&b, "---\napiVersion: flyball.dev/v1\nkind: Team\nmetadata: {name: %s}\nspec: {}\n", scalar(a.Team))
-	b.WriteString("---\napiVersion: flyball.dev/v1\nkind: Environment\nmetadata: {name: prod}\nspec:\n  delivery: automatic\n")
+	if existing.Find(catalog.KindTeam, a.Team) == nil {
+		fmt.Fprintf(&b, "---\napiVersion: flyball.dev/v1\nkind: Team\nmetadata: {name: %s}\nspec: {}\n", scalar(a.Team))
+	}
+	if places, _ := resource.Specs[catalog.EnvironmentSpec](existing, catalog.KindEnvironment); len(places) == 0 {
+		b.WriteString("---\napiVersion: flyball.dev/v1\nkind: Environment\nmetadata: {name: prod}\nspec:\n  delivery: automatic\n")
+	}
 	return b.String()
 }
 
@@ -189,65 +230,4 @@ func scalar(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
-}
-
-// estimate says how long a canary of a service will take.
-type estimate struct {
-	Service     string  `json:"service"`
-	Environment string  `json:"environment"`
-	Seconds     float64 `json:"seconds"` // until everybody has a healthy change
-	Text        string  `json:"text"`
-}
-
-// cleanFor is about how many clean canary requests bring the upper bound of
-// the excess down to u at the default confidence (docs/judge.md).
-const cleanFor = 6.15
-
-// estimates says, for each service and environment, how long a healthy change
-// takes to reach everybody at the traffic declared, with a full budget.
-func estimates(set *resource.Set) []estimate {
-	services, names := resource.Specs[catalog.ServiceSpec](set, catalog.KindService)
-	environments, places := resource.Specs[catalog.EnvironmentSpec](set, catalog.KindEnvironment)
-	var out []estimate
-	for i, s := range services {
-		for j, e := range environments {
-			svc := catalog.Service{Name: names[i].Name, ServiceSpec: s}
-			if svc.In(places[j].Name) {
-				out = append(out, estimateOf(svc, places[j].Name, s.Rollout.Over(e.Rollout.WithDefaults())))
-			}
-		}
-	}
-	return out
-}
-
-func estimateOf(s catalog.Service, environment string, r catalog.Rollout) estimate {
-	e := estimate{Service: s.Name, Environment: environment}
-	if s.Traffic == 0 {
-		e.Text = fmt.Sprintf("%s in %s: say how much traffic is expected (traffic: 20/s) to learn how long a canary will take", s.Name, environment)
-		return e
-	}
-	target := 0.999
-	if a := s.Objectives.Availability; a != 0 {
-		target = a.Ratio()
-	}
-	// u·R·T ≤ φ·B with B = (1 − target)·R·period: the rate cancels out.
-	// T is that of the last step, 1/720 of the period; see docs/rollout.md.
-	period := s.Objectives.Window.Seconds()
-	needed := r.BudgetShare.Ratio() * (1 - target) * period / math.Max(period/720, r.StepDuration.Seconds())
-	clean := cleanFor / math.Min(1, needed)
-	total := 0.0
-	for _, step := range r.Steps {
-		seconds := r.StepDuration.Seconds()
-		clean -= seconds * s.Traffic.PerSecond() * step.Ratio()
-		total += seconds
-	}
-	if last := r.Steps[len(r.Steps)-1]; clean > 0 {
-		total += clean / (s.Traffic.PerSecond() * last.Ratio())
-	}
-	e.Seconds = math.Round(total)
-	e.Text = fmt.Sprintf("%s in %s: a healthy change takes about %s to reach everybody at %.3g requests/s with a full budget", s.Name, environment, (time.Duration(e.Seconds) * time.Second), s.Traffic.PerSecond())
-	if e.Seconds > r.Deadline.Seconds() {
-		e.Text += fmt.Sprintf("; that is longer than the deadline of %s: a person will be asked. Consider onDeadline, fewer steps, or synthetic checks", r.Deadline)
-	}
-	return e
 }

@@ -18,6 +18,26 @@ var ratios = [...]float64{1.5, 2, 3, 5, 8, 13, 20}
 // the start. Herbster & Warmuth, Tracking the best expert, 1998.
 const share = 0.005
 
+// FewestWindows is the least number of windows in which a canary with that share
+// of the requests (between 0 and 1) can be sent back by what it does in them
+// alone: only its requests are bad, in each of them. A window's bet at most
+// doubles the wealth at a share of a half and multiplies it by about 17 at 1 %,
+// so a step that has fewer windows cannot convict a fault that it brought to
+// light. The warm-up is not counted.
+func (c Config) FewestWindows(share float64) int {
+	c = c.withDefaults()
+	const most = 10_000
+	all := 1e9
+	w := Bin{Baseline: Count{Requests: int64(all * (1 - share))}, Canary: Count{Requests: int64(all * share), Bad: 1}}
+	var s State
+	for n := 1; n < most; n++ {
+		if c.bet(&s, w); c.logE(s) >= -math.Log(c.Alpha) {
+			return n
+		}
+	}
+	return most
+}
+
 // guardStakes are the bets on a canary that fails outright in its warm-up, as
 // fractions of the largest stake that cannot go broke in one bin.
 var guardStakes = [...]float64{0.5, 0.9}

@@ -84,8 +84,8 @@ const worthwhile = 1.25
 const sharpest = 0.5
 
 // Decide gives the verdict: back when any metric's evidence has reached
-// 1/alpha, on when every metric can afford the next step or a worthwhile part
-// of it, else hold. It is pure: the same input gives the same decision.
+// 1/alpha, on when no metric puts the canary in doubt and every metric can
+// afford the next step or a worthwhile part of it, else hold. It is pure: the same input gives the same decision.
 func Decide(in Input) Decision {
 	d := Decision{Verdict: Hold}
 	for _, m := range in.Metrics {
@@ -106,6 +106,11 @@ func Decide(in Input) Decision {
 		d.Reason = earlyReason(d)
 		return d
 	}
+	if i := in.doubtful(d.Evidence); i >= 0 {
+		d.Culprit, d.Wait = in.Metrics[i].Name, untilCrossing(in.Metrics[i].State, d.Evidence[i])
+		d.Reason = doubtReason(d, d.Evidence[i])
+		return deadline(in, d, true)
+	}
 	if limiting >= 0 && enough {
 		d.Verdict, d.Weight = On, weight
 		d.Reason = onReason(d, limiting)
@@ -115,19 +120,20 @@ func Decide(in Input) Decision {
 		d.Culprit = in.Metrics[limiting].Name
 		d.Wait = in.wait(limiting, d.Evidence[limiting])
 	}
-	return deadline(in, d, limiting)
+	d.Reason = holdReason(d, limiting)
+	return deadline(in, d, false)
 }
 
-// deadline applies the service's choice to a hold.
-func deadline(in Input, d Decision, limiting int) Decision {
-	d.Reason = holdReason(d, limiting)
+// deadline applies the service's choice to a hold. A canary in doubt does not
+// go on unasked: there is evidence, and it speaks against the canary.
+func deadline(in Input, d Decision, doubt bool) Decision {
 	if in.Deadline.IsZero() || in.Now.Before(in.Deadline) {
 		return d
 	}
-	switch in.OnDeadline {
-	case GoBack:
+	switch choice := in.OnDeadline; {
+	case choice == GoBack:
 		d.Verdict, d.Reason = Back, "Went back: the deadline passed without a verdict. "+d.Reason
-	case GoOn:
+	case choice == GoOn && !doubt:
 		d.Verdict, d.Weight, d.WithoutEvidence = On, in.Next.Weight, true
 		d.Reason = "Going on to " + percent(d.Weight) + " without evidence: the deadline passed. " + d.Reason
 	default:
@@ -154,6 +160,37 @@ func culprit(all []MetricEvidence) int {
 		}
 	}
 	return first
+}
+
+// doubtful is the metric by which the canary is visibly worse although that is
+// not proven yet, −1 if there is none. However affordable its next step is, such
+// a canary waits for the evidence to be settled.
+//
+// It is in doubt halfway to the verdict, when E has reached 1/√alpha, and while
+// the excess since the warm-up is surely above what is tolerated. An equal
+// canary ever gets there with probability √alpha and alpha/2 (Ville).
+func (in Input) doubtful(all []MetricEvidence) int {
+	for i, e := range all {
+		m := in.Metrics[i]
+		if e.LogE >= -math.Log(e.Alpha)/2 || m.State.Excess.settledLower(e.Alpha/2) > m.Config.Tolerated*e.Baseline.Ratio() {
+			return i
+		}
+	}
+	return -1
+}
+
+// untilCrossing is the expected time until E reaches 1/alpha if it goes on
+// rising as it has, 0 if it does not rise.
+func untilCrossing(s State, e MetricEvidence) time.Duration {
+	from := s.Started
+	if e.WarmUntil.After(from) {
+		from = e.WarmUntil
+	}
+	if e.LogE <= 0 || !e.Until.After(from) {
+		return 0
+	}
+	left := -math.Log(e.Alpha) - e.LogE
+	return time.Duration(left / e.LogE * float64(e.Until.Sub(from)))
 }
 
 // affordableWeight is the weight that every metric can afford, and the metric

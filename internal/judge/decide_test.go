@@ -43,6 +43,10 @@ func TestDecide(t *testing.T) {
 			"Held: 2 of 240 bad on the canary so far"},
 		{"the culprit is named", Input{Metrics: []Metric{metric("errors", 8, 0, 0, 50_000), metric("slow", 8, 60, 9, 50_000)}}, Back, 0,
 			"≥ 200 (α = 0.5 %) on slow: canary"},
+		{"a canary that looks worse waits, however little it would cost", Input{Metrics: []Metric{metric("errors", 3, 6, 9, 1e9)}}, Hold, 0,
+			"Held: the canary looks worse on errors, 18 of 360 bad against 27 of 3,240 bad on the baseline, but that is not settled: E ="},
+		{"and is taken back in the end", Input{Metrics: []Metric{metric("errors", 8, 4, 9, 1e9)}}, Back, 0, "≥ 200"},
+		{"and does not go on unasked at its deadline", Input{Deadline: now, OnDeadline: GoOn, Metrics: []Metric{metric("errors", 3, 6, 9, 1e9)}}, Hold, 0, "a person decides"},
 		{"not before the step's minimum time", Input{Earliest: now.Add(30 * time.Second), Metrics: []Metric{metric("errors", 8, 0, 0, 50_000)}}, Hold, 0,
 			"the step's minimum time ends in 30 s"},
 		{"nothing to judge by", Input{}, Hold, 0, "no metric to judge by"},
@@ -68,6 +72,52 @@ func TestDecide(t *testing.T) {
 				t.Errorf("replay differs:\n%s\n%s", a, b)
 			}
 		})
+	}
+}
+
+// Doubt does not come from the warm-up: what a cold cache did is no reason to
+// hold a canary that has been as good as the baseline since.
+func TestDoubtIsOfTheTimeAfterTheWarmUp(t *testing.T) {
+	c := Config{WarmUp: 5 * time.Minute}
+	var s State
+	for i := range 42 {
+		b := Bin{Time: start.Add(time.Duration(i) * 10 * time.Second), Width: 10 * time.Second, Baseline: Count{900, 1}, Canary: Count{100, 0}}
+		if i < 30 {
+			b.Canary.Bad = 1
+		}
+		s = c.Advance(s, b)
+	}
+	in := Input{Now: start.Add(time.Hour), Next: Step{Weight: 0.25, Current: 0.1, Rate: 100, Time: time.Minute},
+		Metrics: []Metric{{Name: "errors", Config: c, State: s, Budget: 1e9, Share: 0.02}}}
+	if d := Decide(in); d.Verdict != On || d.Evidence[0].ExcessLower <= 0 {
+		t.Errorf("a cold cache: %s, lower end %.4f: %s", d.Verdict, d.Evidence[0].ExcessLower, d.Reason)
+	}
+	// The same excess after the warm-up is in doubt, whatever E says.
+	s.Excess.WarmLower, s.Excess.WarmMatched = nil, 0
+	in.Metrics[0].State = s
+	if d := Decide(in); d.Verdict != Hold || !strings.Contains(d.Reason, "looks worse") {
+		t.Errorf("an excess later: %s: %s", d.Verdict, d.Reason)
+	}
+}
+
+func TestFewestWindows(t *testing.T) {
+	c := Config{Alpha: 0.005}
+	for _, tt := range []struct {
+		share float64
+		want  int
+	}{{0.01, 3}, {0.05, 3}, {0.25, 6}, {0.5, 10}} {
+		n := c.FewestWindows(tt.share)
+		var s State
+		for i := range n {
+			if s.Crossed != nil {
+				t.Errorf("share %g: crossed after %d windows of %d", tt.share, i, n)
+			}
+			s = c.Advance(s, Bin{Time: start.Add(time.Duration(i) * DefaultBinWidth), Width: DefaultBinWidth,
+				Baseline: Count{Requests: int64(10_000 * (1 - tt.share))}, Canary: Count{int64(10_000 * tt.share), 3}})
+		}
+		if s.Crossed == nil || n != tt.want {
+			t.Errorf("share %g: %d windows, want %d, crossed %v", tt.share, n, tt.want, s.Crossed != nil)
+		}
 	}
 }
 

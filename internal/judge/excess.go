@@ -48,22 +48,25 @@ const lowerStake = 0.95
 // Bursts: when bad requests come in groups of up to g, the same holds with the
 // exponent divided by g (by convexity). g is estimated by burst.
 type excess struct {
-	Requests int64     `json:"requests"`        // canary requests in closed windows
-	Bad      int64     `json:"bad"`             // of which bad
-	Expected float64   `json:"expected"`        // Σ rX: bad requests the baseline's ratio would have given
-	Upper    []float64 `json:"upper,omitempty"` // Σ X ln(1+κr) per stake
-	Lower    []float64 `json:"lower,omitempty"` // Σ x ln(1+κm/n) + X ln(1−κm/N), m = min(n, N), per stake
-	Matched  int64     `json:"matched"`         // Σ m
-	Baseline spread    `json:"spread_baseline"` // dispersion of the baseline's bad counts
-	Canary   spread    `json:"spread_canary"`   // dispersion of the canary's bad counts
+	Requests    int64     `json:"requests"`               // canary requests in closed windows
+	Bad         int64     `json:"bad"`                    // of which bad
+	Expected    float64   `json:"expected"`               // Σ rX: bad requests the baseline's ratio would have given
+	Upper       []float64 `json:"upper,omitempty"`        // Σ X ln(1+κr) per stake
+	Lower       []float64 `json:"lower,omitempty"`        // Σ x ln(1+κm/n) + X ln(1−κm/N), m = min(n, N), per stake
+	Matched     int64     `json:"matched"`                // Σ m
+	WarmLower   []float64 `json:"warm_lower,omitempty"`   // the part of Lower from the warm-up, per stake
+	WarmMatched int64     `json:"warm_matched,omitempty"` // the part of Matched from the warm-up
+	Baseline    spread    `json:"spread_baseline"`        // dispersion of the baseline's bad counts
+	Canary      spread    `json:"spread_canary"`          // dispersion of the canary's bad counts
 }
 
 func (e excess) clone() excess {
-	e.Upper, e.Lower = slices.Clone(e.Upper), slices.Clone(e.Lower)
+	e.Upper, e.Lower, e.WarmLower = slices.Clone(e.Upper), slices.Clone(e.Lower), slices.Clone(e.WarmLower)
 	return e
 }
 
-func (e *excess) add(w Bin) {
+// add adds a closed window; warm says that it is of the warm-up.
+func (e *excess) add(w Bin, warm bool) {
 	e.Baseline.add(w.Baseline)
 	e.Canary.add(w.Canary)
 	n, x := float64(w.Canary.Requests), float64(w.Canary.Bad)
@@ -75,6 +78,9 @@ func (e *excess) add(w Bin) {
 	}
 	m := min(n, N)
 	e.Matched += int64(m)
+	if warm {
+		e.WarmMatched += int64(m)
+	}
 	if x == 0 && X == 0 {
 		return
 	}
@@ -82,10 +88,17 @@ func (e *excess) add(w Bin) {
 		e.Upper, e.Lower = make([]float64, len(stakes)), make([]float64, len(stakes))
 	}
 	e.Expected += n / N * X
+	if warm && e.WarmLower == nil {
+		e.WarmLower = make([]float64, len(stakes))
+	}
 	for i, st := range stakes {
 		k := lowerStake * st.kappa
 		e.Upper[i] += X * math.Log1p(st.kappa*n/N)
-		e.Lower[i] += x*math.Log1p(k*m/n) + X*math.Log1p(-k*m/N)
+		lower := x*math.Log1p(k*m/n) + X*math.Log1p(-k*m/N)
+		e.Lower[i] += lower
+		if warm {
+			e.WarmLower[i] += lower
+		}
 	}
 }
 
@@ -148,6 +161,18 @@ func (e excess) lower(alpha float64) float64 {
 	}
 	n := float64(e.Matched)
 	return clamp(newton(-n, n, e.burst(), -math.Log(alpha), e.logLower) / n)
+}
+
+// settledLower is lower without what the warm-up added.
+func (e excess) settledLower(alpha float64) float64 {
+	if e.WarmMatched > 0 {
+		e.Matched -= e.WarmMatched
+		e.Lower = slices.Clone(e.Lower)
+		for i, warm := range e.WarmLower {
+			e.Lower[i] -= warm
+		}
+	}
+	return e.lower(alpha)
 }
 
 // logLower is like logUpper, but falls with a.

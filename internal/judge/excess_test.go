@@ -17,7 +17,7 @@ func TestExcessEndsAreWhereTheMixtureReachesOneOverAlpha(t *testing.T) {
 			n, m := rng.Int64N(60), rng.Int64N(300)
 			w := Bin{Canary: Count{n, min(n, rng.Int64N(4)/3)}, Baseline: Count{m, min(m, rng.Int64N(5)/2)}}
 			windows = append(windows, w)
-			e.add(w)
+			e.add(w, false)
 		}
 		const alpha, steps = 0.005, 4000
 		upper, lower := 1.0, -1.0
@@ -79,7 +79,7 @@ func TestBurst(t *testing.T) {
 	of := func(counts ...int64) float64 {
 		var e excess
 		for _, bad := range counts {
-			e.add(Bin{Baseline: Count{100, bad}, Canary: Count{10, 0}})
+			e.add(Bin{Baseline: Count{100, bad}, Canary: Count{10, 0}}, false)
 		}
 		return e.burst()
 	}

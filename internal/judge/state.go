@@ -191,8 +191,9 @@ func (c Config) warm(s State, b Bin) bool {
 func (c Config) closeWindow(s *State) {
 	w := *s.Open
 	s.Open = nil
-	s.Excess.add(w)
-	if !c.warm(*s, w) {
+	warm := c.warm(*s, w)
+	s.Excess.add(w, warm)
+	if !warm {
 		c.bet(s, w)
 		c.cross(s)
 	}

@@ -50,6 +50,16 @@ func holdReason(d Decision, limiting int) string {
 	}
 }
 
+// doubtReason says what speaks against a canary that has not been found worse.
+func doubtReason(d Decision, e MetricEvidence) string {
+	s := fmt.Sprintf("Held: the canary looks worse on %s, %s against %s on the baseline, but that is not settled: E = %s of %s",
+		e.Metric, ofRequests(e.Canary), ofRequests(e.Baseline), number(e.EValue), number(1/e.Alpha))
+	if d.Wait > 0 {
+		s += ", about " + duration(d.Wait) + " to a verdict if it stays so"
+	}
+	return s
+}
+
 // requestsSeen is "41 clean requests" or "3 of 410 requests bad".
 func requestsSeen(c Count) string {
 	switch {

@@ -42,20 +42,8 @@ type Unpacker func(ctx context.Context, digest string) (dir string, err error)
 // what is wanted, so that running it again changes nothing.
 func Types(runtime workload.Runtime, router traffic.Router, unpack Unpacker) []control.Type {
 	return []control.Type{
-		{Name: ActionEnsure, Attempts: 5, Wish: true, Run: func(ctx context.Context, a action.Action) (any, error) {
-			var p EnsureParams
-			if err := params(a, &p); err != nil {
-				return nil, err
-			}
-			dir, err := unpack(ctx, p.Digest)
-			if err != nil {
-				return nil, err
-			}
-			return nil, runtime.Ensure(ctx, workload.Revision{
-				Ref:   workload.Ref{Service: p.Service, Environment: p.Environment, Revision: p.Revision},
-				Image: p.Digest, Dir: dir, Command: p.Workload.Command, Env: p.Workload.Env, Instances: p.Workload.Instances,
-				Readiness: workload.Readiness{Path: p.Workload.ReadyPath, Deadline: seconds(p.Plan.ReadySeconds)},
-			})
+		{Name: ActionEnsure, Wish: true, Run: func(ctx context.Context, a action.Action) (any, error) {
+			return nil, patient(a, ensure(ctx, a, runtime, unpack))
 		}},
 		{Name: ActionRemove, Wish: true, Run: func(ctx context.Context, a action.Action) (any, error) {
 			var p RefParams
@@ -79,6 +67,39 @@ func Types(runtime workload.Runtime, router traffic.Router, unpack Unpacker) []c
 			return nil, router.Shift(ctx, s)
 		}},
 	}
+}
+
+func ensure(ctx context.Context, a action.Action, runtime workload.Runtime, unpack Unpacker) error {
+	var p EnsureParams
+	if err := params(a, &p); err != nil {
+		return err
+	}
+	dir, err := unpack(ctx, p.Digest)
+	if err != nil {
+		return err
+	}
+	return runtime.Ensure(ctx, workload.Revision{
+		Ref:   workload.Ref{Service: p.Service, Environment: p.Environment, Revision: p.Revision},
+		Image: p.Digest, Dir: dir, Command: p.Workload.Command, Env: p.Workload.Env, Instances: p.Workload.Instances,
+		Readiness: workload.Readiness{Path: p.Workload.ReadyPath, Deadline: seconds(p.Plan.ReadySeconds)},
+	})
+}
+
+// ensureTries is how often an effect may fail that was tried.
+const ensureTries = 5
+
+// patient gives up after a few tries, except while the runtime cannot be
+// reached, the disk is full or another server leads: that says nothing about
+// the revision, and passes.
+func patient(a action.Action, err error) error {
+	switch problem.KindOf(err) {
+	case "", problem.Unavailable, problem.Conflict:
+		return err
+	}
+	if a.Attempts+1 < ensureTries {
+		return err
+	}
+	return problem.New(problem.Invalid, a.Type, "given up after %d tries: %w", a.Attempts+1, err)
 }
 
 func params(a action.Action, out any) error {

@@ -64,33 +64,41 @@ func failed(r Rollout) *Pending {
 }
 
 // start waits for the instances and then takes the first step, or everything
-// at once when there is nothing to compare with.
+// at once when there is nothing to compare with. Whether a revision is late is
+// the runtime's to say, which alone knows since when it could be ready: a time
+// in which the runtime could not be asked is no fault of the revision.
 func start(v control.View[Rollout], now time.Time) control.Plan {
 	r := v.State
 	status, known := observed(v, r.Revision)
 	if !known {
-		// That the runtime cannot be asked says nothing about the revision.
 		return control.Plan{Wake: now.Add(tick)}
 	}
-	if len(r.Pending) == 0 && r.ReadyAt.IsZero() && r.Step == 0 && status == nil {
+	if len(r.Pending) == 0 && r.ReadyAt.IsZero() && status == nil {
 		return control.Plan{
 			Verdict: "start", Rule: ruleStart, Reason: fmt.Sprintf("start %d × %s", r.Workload.Instances, r.Revision), Cause: r.Event,
 			Actions: []action.Proposal{r.propose(ActionEnsure, r.workload(r.Revision), "start revision "+r.Revision, EnsureParams{Started: r.Started})},
 			Wake:    now.Add(tick),
 		}
 	}
-	late := now.Sub(r.StartedAt) > seconds(r.Plan.ReadySeconds)
 	switch {
 	case status != nil && status.State == workload.Ready:
 		return firstStep(v, now)
-	case status != nil && status.State == workload.Failed, late:
-		reason := fmt.Sprintf("not ready %s after it was started", now.Sub(r.StartedAt).Round(time.Second))
-		if status != nil && status.Reason != "" {
+	case status != nil && status.State == workload.Failed:
+		reason := fmt.Sprintf("not ready %s after it was started", now.Sub(r.runningSince()).Round(time.Second))
+		if status.Reason != "" {
 			reason += ": " + status.Reason
 		}
 		return goBack(v, now, cause{outcome: "rolled_back", rule: ruleReady, culprit: "startup", reason: reason})
 	}
 	return control.Plan{Wake: now.Add(tick)}
+}
+
+// runningSince is when the runtime took over the instances.
+func (r Rollout) runningSince() time.Time {
+	if r.EnsuredAt.IsZero() {
+		return r.StartedAt
+	}
+	return r.EnsuredAt
 }
 
 // observed is how a revision is, nil when the runtime does not have it; known
@@ -108,28 +116,48 @@ func observed(v control.View[Rollout], revision string) (status *workload.Status
 
 func firstStep(v control.View[Rollout], now time.Time) control.Plan {
 	r := v.State
-	ready := event.Draft{Type: EventReady, Data: Ref{Rollout: r.Rollout}}
+	var ready []event.Draft
+	if r.ReadyAt.IsZero() {
+		ready = []event.Draft{{Type: EventReady, Data: Ref{Rollout: r.Rollout}}}
+	}
+	step := func(rule string, weight int, reason string) control.Plan {
+		plan := shift(r, 1, weight, reason)
+		plan.Rule, plan.Facts, plan.Wake = rule, append(ready, plan.Facts...), now.Add(tick)
+		return plan
+	}
 	if r.Strategy == StrategyRolling {
-		why := "no revision serves yet: everybody gets the first one"
-		if r.From != "" {
-			why = "a " + r.Kind + " needs no evidence: everybody gets it"
-		}
-		plan := shift(r, len(r.Plan.Steps)+1, whole, why)
-		plan.Rule, plan.Facts = ruleReady, append([]event.Draft{ready}, plan.Facts...)
+		plan := shift(r, len(r.Plan.Steps)+1, whole, r.wholeAtOnce())
+		plan.Rule, plan.Facts = ruleReady, append(ready, plan.Facts...)
 		return plan
 	}
 	in := r.input(v, now)
 	d, weight := judge.Decide(in), r.firstWeight(in)
+	switch {
+	case r.Paused != nil:
+		return r.wait(ready, d, "Held: paused by "+r.Paused.By+": "+r.Paused.Reason, now)
+	case r.Wanted != nil:
+		return step(ruleRequest, r.ceiling(1), fmt.Sprintf("%s asked for it: %s", r.Wanted.By, r.Wanted.Reason))
+	case weight == 0 && d.Verdict == judge.Back:
+		return goBack(v, now, cause{outcome: "failed", rule: ruleDeadline, culprit: "deadline", reason: "the first step did not become affordable until the deadline"})
+	case weight == 0 && d.WithoutEvidence:
+		return step(ruleDeadline, r.ceiling(1), d.Reason)
+	case weight == 0:
+		return r.unaffordable(ready, d, now)
+	}
 	reason := d.Reason
-	if d.Verdict != judge.On {
+	if d.Verdict != judge.On || d.WithoutEvidence {
 		reason = fmt.Sprintf("Going on to %s: more is not affordable before anything is known", percent(weight))
 	}
-	if weight == 0 {
-		return goBack(v, now, cause{outcome: "failed", rule: ruleStep, culprit: "budget", reason: "the first step is not affordable: " + d.Reason})
-	}
-	plan := shift(r, 1, weight, reason)
-	plan.Facts, plan.Evidence, plan.Wake = append([]event.Draft{ready}, plan.Facts...), d, now.Add(tick)
+	plan := step(ruleStep, weight, reason)
+	plan.Evidence = d
 	return plan
+}
+
+func (r Rollout) wholeAtOnce() string {
+	if r.From != "" {
+		return "a " + r.Kind + " needs no evidence: everybody gets it"
+	}
+	return "no revision serves yet: everybody gets the first one"
 }
 
 // shift is the plan that changes the canary's share.

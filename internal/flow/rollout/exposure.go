@@ -43,9 +43,12 @@ func (r Rollout) input(v control.View[Rollout], now time.Time) judge.Input {
 	if ceiling == whole {
 		in.Next.Time = max(in.Next.Time, r.Plan.unwatched())
 	}
-	if r.Step > 0 {
+	switch {
+	case r.Step > 0:
 		in.Earliest = r.judgedFrom().Add(seconds(r.Plan.StepSeconds))
 		in.Deadline = r.SteppedAt.Add(seconds(r.Plan.DeadlineSeconds))
+	case !r.ReadyAt.IsZero():
+		in.Deadline = r.ReadyAt.Add(seconds(r.Plan.DeadlineSeconds))
 	}
 	cfg, budget := r.Judging(), budgetOf(v)
 	for _, m := range r.Metrics {

@@ -60,14 +60,10 @@ func (l *look) fact(verdict judge.Verdict, reason string) []event.Draft {
 	if !l.arms.Until.After(r.JudgedUntil) {
 		return nil
 	}
-	d := Judged{
-		Rollout: r.Rollout, Service: r.Service, Environment: r.Environment, Weight: r.Weight, Arms: l.arms,
+	return []event.Draft{{Type: EventJudged, Data: Judged{
+		Rollout: r.Rollout, Service: r.Service, Environment: r.Environment, Weight: r.Weight, Arms: l.arms, Metrics: r.findings(l.verdict),
 		Verdict: string(verdict), Reason: reason, ExpectedSeconds: math.Round(l.verdict.Wait.Seconds()),
-	}
-	for i, m := range l.verdict.Evidence {
-		d.Metrics = append(d.Metrics, Finding{MetricEvidence: m, Threshold: r.Metrics[i].ThresholdNS})
-	}
-	return []event.Draft{{Type: EventJudged, Data: d}}
+	}}}
 }
 
 // hold goes on looking. The look is recorded when it is time to.
@@ -131,4 +127,57 @@ func (l *look) ask() control.Plan {
 		Verdict: "hold", Rule: ruleDeadline, Reason: reason, Evidence: l.verdict, Cause: r.Event, Wake: l.now.Add(tick),
 		Facts: append(l.fact(judge.Hold, reason), event.Draft{Type: EventAsked, Data: Ref{Rollout: r.Rollout, Reason: reason}}),
 	}
+}
+
+// unaffordable holds a revision that is ready while not even the smallest first
+// step is affordable. At the deadline a person is asked, once.
+func (r Rollout) unaffordable(ready []event.Draft, d judge.Decision, now time.Time) control.Plan {
+	reason := "Held: the first step is not affordable"
+	for _, e := range d.Evidence {
+		if e.Metric == d.Culprit {
+			reason = fmt.Sprintf("Held: the first step is not affordable: %.0f bad requests on %s may still be spent on this change", e.Allowed, e.Metric)
+		}
+	}
+	deadline := r.ReadyAt
+	if deadline.IsZero() {
+		deadline = now
+	}
+	deadline = deadline.Add(seconds(r.Plan.DeadlineSeconds))
+	reason += fmt.Sprintf("; until %s it waits for the budget to recover", deadline.UTC().Format("2006-01-02 15:04 MST"))
+	if !d.Overdue || r.Asked {
+		return r.wait(ready, d, reason, now)
+	}
+	reason = fmt.Sprintf("Held: the first step is not affordable and the deadline has passed, a person decides: flyball rollout promote %s, or abort", r.Rollout)
+	return control.Plan{
+		Verdict: "hold", Rule: ruleDeadline, Reason: reason, Evidence: d, Cause: r.Event, Wake: now.Add(tick),
+		Facts: append(r.judged(ready, d, reason), event.Draft{Type: EventAsked, Data: Ref{Rollout: r.Rollout, Reason: reason}}),
+	}
+}
+
+// wait holds a revision that no user has met. It says so when it begins to and
+// when the reason is another.
+func (r Rollout) wait(ready []event.Draft, d judge.Decision, reason string, now time.Time) control.Plan {
+	plan := control.Plan{Wake: now.Add(tick)}
+	if r.Asked || len(ready) == 0 && (reason == r.Reason || now.Sub(r.JudgedAt) < recordInterval(r)) {
+		return plan
+	}
+	plan.Facts, plan.Verdict, plan.Rule, plan.Reason = r.judged(ready, d, reason), "hold", ruleStep, reason
+	plan.Evidence, plan.Cause = d, r.Event
+	return plan
+}
+
+// judged appends the fact that a revision was held before its first step.
+func (r Rollout) judged(facts []event.Draft, d judge.Decision, reason string) []event.Draft {
+	return append(facts, event.Draft{Type: EventJudged, Data: Judged{
+		Rollout: r.Rollout, Service: r.Service, Environment: r.Environment, Verdict: string(judge.Hold), Reason: reason,
+		Metrics: r.findings(d), ExpectedSeconds: math.Round(d.Wait.Seconds()),
+	}})
+}
+
+// findings is the evidence on each metric.
+func (r Rollout) findings(d judge.Decision) (out []Finding) {
+	for i, m := range d.Evidence {
+		out = append(out, Finding{MetricEvidence: m, Threshold: r.Metrics[i].ThresholdNS})
+	}
+	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
@@ -163,6 +164,11 @@ func (r Rollout) Tell() string {
 	}
 	if r.Reason != "" {
 		s += "  verdict  " + r.Reason + "\n"
+	}
+	for _, p := range r.Pending {
+		if p.Error != "" && p.Phase != action.Failed {
+			s += "  waiting  " + p.Type + ": " + p.Error + "; it is tried again\n"
+		}
 	}
 	cfg := r.Judging()
 	for _, m := range r.Metrics {

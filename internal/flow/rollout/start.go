@@ -191,7 +191,6 @@ func planOf(s catalog.Service, e catalog.Environment, passed release.Passed, goa
 		StepSeconds: r.StepDuration.Seconds(), DeadlineSeconds: r.Deadline.Seconds(), OnDeadline: r.OnDeadline,
 		Alpha: r.FalseRollback.Ratio(), BudgetShare: r.BudgetShare.Ratio(), WarmupSeconds: r.Warmup.Seconds(), Tolerated: r.Tolerated.Ratio(),
 		DeclaredRate: s.Traffic.PerSecond(), PeriodSeconds: s.Objectives.Window.Seconds(), ReadySeconds: readyWithin.Seconds(),
-		BinSeconds: min(max(r.StepDuration.Seconds()/6, 1), 10),
 	}
 	if p.WarmupSeconds == 0 {
 		// Caches are cold at first, which is no fault of the change.
@@ -209,5 +208,6 @@ func planOf(s catalog.Service, e catalog.Environment, passed release.Passed, goa
 		p.Objectives = []Goal{{Name: "errors", Target: 0.999}}
 	}
 	p.Objectives = append(p.Objectives, goals[:min(len(goals), traffic.MaxThresholds)]...)
+	p.BinSeconds = p.windows()
 	return p
 }

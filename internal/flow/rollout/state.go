@@ -32,6 +32,7 @@ type Rollout struct {
 	Phase       Phase     `json:"phase"`
 	StartedAt   time.Time `json:"started_at"`
 	Event       string    `json:"event"` // ID of rollout.started
+	EnsuredAt   time.Time `json:"ensured_at,omitzero"` // the runtime has taken over its instances
 	ReadyAt     time.Time `json:"ready_at,omitzero"`
 	Step        int       `json:"step"`   // from 1
 	Weight      int       `json:"weight"` // basis points the canary has or is about to have
@@ -96,7 +97,7 @@ const ProjectionName = "rollout"
 // Projection folds rollouts.
 func Projection() *projection.Projection {
 	return projection.Define(projection.Fold[Rollout]{
-		Name: ProjectionName, Version: 2, Types: []string{"rollout.", "action."},
+		Name: ProjectionName, Version: 3, Types: []string{"rollout.", "action."},
 		Keys: func(e event.Event) []string {
 			if name, ok := strings.CutPrefix(e.Subject, "rollout/"); ok {
 				return []string{name}
@@ -194,8 +195,11 @@ func (r Rollout) applyJudged(e event.Event) (Rollout, error) {
 	if err != nil || e.Erased {
 		return r, err
 	}
-	r = r.seen(d.Arms)
-	r.JudgedUntil, r.JudgedAt = d.Arms.Until, e.Time
+	if !d.Arms.Until.IsZero() {
+		r = r.seen(d.Arms)
+		r.JudgedUntil = d.Arms.Until
+	}
+	r.JudgedAt = e.Time
 	r.Verdict, r.Reason, r.Expected = d.Verdict, d.Reason, d.ExpectedSeconds
 	return r.trace(e.Time), nil
 }
@@ -219,6 +223,9 @@ func (r Rollout) applyAction(e event.Event) (Rollout, error) {
 		}
 		switch e.Type {
 		case action.EventSucceeded, action.EventSuperseded:
+			if p.Type == ActionEnsure && r.EnsuredAt.IsZero() {
+				r.EnsuredAt = e.Time
+			}
 			if p.Type == ActionShift && r.Phase == PhaseShifting {
 				r.Phase, r.SteppedAt = PhaseJudging, e.Time
 			}
@@ -248,14 +255,7 @@ func (r Rollout) waiting(typ string) *Pending {
 
 // Judging is how each metric is judged: all of them together hold the rollout's
 // false-rollback rate.
-func (r Rollout) Judging() judge.Config {
-	return judge.Config{
-		Alpha:     r.Plan.Alpha / float64(max(1, len(r.Metrics))),
-		Tolerated: r.Plan.Tolerated,
-		BinWidth:  seconds(r.Plan.BinSeconds),
-		WarmUp:    seconds(r.Plan.WarmupSeconds),
-	}
-}
+func (r Rollout) Judging() judge.Config { return r.Plan.judging(max(1, len(r.Metrics))) }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
