@@ -66,6 +66,7 @@ type Outcome struct {
 	BudgetShare float64   `json:"budget_share"`           // ratio of the budget left that the change may spend; 0 is the environment's own
 	Approvals   int       `json:"approvals"`              // people who must agree, for this policy
 	Override    string    `json:"override,omitempty"`     // who lifted a freeze, until when and why
+	Lifted      string    `json:"lifted,omitempty"`       // the override of freezes in force, whether or not the budget needs it
 	Frozen      bool      `json:"frozen"`                 // the level is a freeze, whether or not this change passes it
 	Uncertain   bool      `json:"uncertain,omitempty"`    // some counts were not known yet
 	NoObjective bool      `json:"no_objective,omitempty"` // there is nothing to go by
@@ -76,6 +77,14 @@ type Outcome struct {
 // one with least budget left. A condition that cannot be evaluated freezes: a
 // rule that cannot be read is not a permission.
 func Evaluate(in Inputs, now time.Time) Outcome {
+	o := in.evaluate(now)
+	if v, ok := in.override(now); ok {
+		o.Lifted = v.terms()
+	}
+	return o
+}
+
+func (in Inputs) evaluate(now time.Time) Outcome {
 	if len(in.Objectives) == 0 {
 		return Outcome{
 			Effect: Allow, Rule: in.Policy + "/none", Remaining: 1, NoObjective: true,
@@ -139,19 +148,32 @@ func (in Inputs) pass(f Facts, level string, o Outcome, now time.Time) Outcome {
 			return o
 		}
 	}
-	for _, v := range in.Overrides {
-		if v.Covers(RuleFreeze, now) {
-			o.Effect, o.Rule, o.BudgetShare, o.Approvals = Slow, "override", overrideShare, 0
-			o.Override = fmt.Sprintf("by %s until %s: %s", v.By, stamp(v.Expires), v.Reason)
-			o.Reason += "; overridden " + o.Override
-			return o
-		}
+	if v, ok := in.override(now); ok {
+		o.Effect, o.Rule, o.BudgetShare, o.Approvals = Slow, "override", overrideShare, 0
+		o.Override = v.terms()
+		o.Reason += "; overridden " + o.Override
+		return o
 	}
 	if f.Remaining <= 0 {
 		o.UnblockAt = f.Recovers
 	}
 	o.Unblock = in.unblock(f, level, now)
 	return o
+}
+
+// override is the override of freezes that holds now.
+func (in Inputs) override(now time.Time) (Override, bool) {
+	for _, v := range in.Overrides {
+		if v.Covers(RuleFreeze, now) {
+			return v, true
+		}
+	}
+	return Override{}, false
+}
+
+// terms says who lifted the freeze, until when and why.
+func (o Override) terms() string {
+	return fmt.Sprintf("by %s until %s: %s", o.By, stamp(o.Expires), o.Reason)
 }
 
 // overrideShare is the ratio of the budget left that a change released under
@@ -174,7 +196,7 @@ func (in Inputs) unblock(f Facts, level string, now time.Time) string {
 	case f.Remaining > 0:
 		ways = append(ways, fmt.Sprintf("unblocks when level %q no longer holds", level))
 	case f.Recovers.After(now):
-		ways = append(ways, fmt.Sprintf("unblocks about %s (in %s) if nothing more fails", stamp(f.Recovers), span(f.Recovers.Sub(now))))
+		ways = append(ways, fmt.Sprintf("unblocks about %s (in %s) if nothing more fails", clockTime(f.Recovers, now), span(f.Recovers.Sub(now))))
 	default:
 		ways = append(ways, "unblocks when enough old failures have left the window")
 	}
@@ -235,6 +257,14 @@ func percent(ratio float64) string {
 func number(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+
+// clockTime is a time of today as a clock shows it, another with its date.
+func clockTime(t, now time.Time) string {
+	if t, now = t.UTC(), now.UTC(); t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return t.Format("15:04 MST")
+	}
+	return stamp(t)
+}
 
 func span(d time.Duration) string {
 	switch {

@@ -138,6 +138,10 @@ func (p *Policies) grant(ctx context.Context, caller operation.Caller, in GrantI
 		return Override{}, problem.New(problem.Invalid, "override.grant", "an override lasts up to %s, not %s", maxOverride, in.For).
 			WithNext("change the policy in git if the freeze is wrong for longer")
 	}
+	// The scope is looked up for callers whose permission depends on it alone.
+	if _, err := p.scope(ctx, in.Service, in.Environment); err != nil {
+		return Override{}, err
+	}
 	now := p.Clock.Now()
 	d := Overridden{Service: in.Service, Environment: in.Environment, Rule: RuleFreeze, Reason: in.Reason, Expires: now.Add(in.For)}
 	recorded, err := p.append(ctx, d.Service, d.Environment, event.Draft{ID: callID(ctx, "granted"), Cause: operation.CallID(ctx), Type: EventOverridden, Time: now, Actor: caller.Name, Data: d})

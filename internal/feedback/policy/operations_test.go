@@ -124,8 +124,16 @@ func TestOverride(t *testing.T) {
 	if _, err := h.call("override.grant", operator, grant); err != nil {
 		t.Fatal(err)
 	}
+	// Whoever may do it everywhere is told of a place that is not there, too.
+	everywhere := operation.Caller{Name: "user:root", Grants: []operation.Grant{{Role: operation.Admin}}}
+	for _, place := range [][2]string{{"chekout", "prod"}, {"checkout", "prd"}} {
+		_, err := h.call("override.grant", everywhere, map[string]any{"service": place[0], "environment": place[1], "reason": "x"})
+		if problem.KindOf(err) != problem.NotFound {
+			t.Errorf("an override of %s in %s: %v", place[0], place[1], err)
+		}
+	}
 	got := h.assess("checkout-3f2a91c").Policy
-	if got.Effect != policy.Slow || !strings.Contains(got.Override, "by user:eve until 2026-11-02 13:00 UTC: the fix needs it") {
+	if got.Effect != policy.Slow || got.Lifted != "by user:eve until 2026-11-02 13:00 UTC: the fix needs it" || !strings.Contains(got.Override, "by user:eve until 2026-11-02 13:00 UTC: the fix needs it") {
 		t.Fatalf("overridden: %+v", got)
 	}
 	h.clock.Advance(time.Hour)

@@ -22,6 +22,7 @@ type Snapshot struct {
 	SLIKnown  bool    // false without events
 	Burns     []Burn  // BurnWindows, then the objective's own window
 	Budget    Budget
+	Recovers  time.Time // of a spent budget: when some of it is left again if nothing more fails; zero otherwise
 	Forecast  Forecast
 	Alerts    []RuleStatus
 }
@@ -104,6 +105,7 @@ func (l *live) snapshot(id string) Snapshot {
 	s.Good, s.Total = float64(in.Seen.Good)/float64(scale), float64(in.Seen.Total)/float64(scale)
 	s.SLI, s.SLIKnown = in.Seen.Ratio()
 	s.Budget = o.BudgetOf(in)
+	s.Recovers = l.recovers(s.Budget, s.At)
 	s.Forecast = o.Forecast(&l.meter, s.Budget, scale, s.At)
 	for i, r := range l.rules {
 		s.Alerts = append(s.Alerts, RuleStatus{r.Policy.Name, r.Policy.Severity, r.Condition.String(), r.Weigh(o.Target, l.counts), l.firing[i]})
@@ -118,6 +120,29 @@ func (l *live) burn(w int) Burn {
 		Covers: l.meter.span(w), Missing: max(n.Span-n.Known, 0)}
 	b.Rate, b.Known = BurnRate(n.Bad(), n.Total, l.objective.Target)
 	return b
+}
+
+// recovers is when a spent budget has something left again if nothing more
+// fails and traffic stays as it is: for a calendar window its reset, else when
+// enough of the bad units have left the window, slot by slot.
+func (l *live) recovers(b Budget, now time.Time) time.Time {
+	over := -b.Remaining.Float64() * float64(l.objective.scale())
+	if over < 0 || b.Spent.IsZero() {
+		return time.Time{}
+	}
+	if l.objective.Window.Calendar != nil {
+		_, end := l.objective.Window.Lookback(now)
+		return end
+	}
+	w := &l.meter.layout.windows[l.own]
+	t := &l.meter.layout.tiers[w.tier]
+	gone := int64(0)
+	for j := l.meter.layout.tail(w, l.meter.asOf); j <= t.head(l.meter.asOf); j++ {
+		if gone += l.meter.cells.get(t.cell(j)).bad; float64(gone) > over {
+			return time.Unix(0, (j+1)*t.width+w.length).UTC()
+		}
+	}
+	return time.Time{}
 }
 
 // budgetInput is the live form of Objective.Budget.

@@ -234,7 +234,7 @@ func (w *Watcher) Budgets(_ context.Context, r control.Request, now time.Time) (
 		out.Objectives = append(out.Objectives, BudgetLeft{
 			Key: s.Objective.Key(), Name: s.Objective.Name, Target: s.Objective.Target.Percent(),
 			Remaining: s.Budget.RemainingRatio, Allowed: s.Budget.Allowed.Float64(), BadLeft: s.Budget.Remaining.Float64(),
-			Level: LevelOf(s.Budget.RemainingRatio), Burn1h: s.BurnOver(time.Hour),
+			Level: LevelOf(s.Budget.RemainingRatio), Burn1h: s.BurnOver(time.Hour), Recovers: s.Recovers,
 		})
 	}
 	data, err := json.Marshal(out)

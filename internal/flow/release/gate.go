@@ -53,11 +53,13 @@ type BudgetLeft struct {
 type BudgetVerdict struct {
 	Effect      string  `json:"effect"` // allow, slow or freeze
 	Rule        string  `json:"rule"`
+	Objective   string  `json:"objective,omitempty"` // key of the one that decided
 	Reason      string  `json:"reason"`
 	Unblock     string  `json:"unblock,omitempty"`
 	Override    string  `json:"override,omitempty"`     // who overrode a freeze, until when and why
 	BudgetShare float64 `json:"budget_share,omitempty"` // share of the budget left that one change may spend; 0 is the rollout's own
 	Approvals   int     `json:"approvals,omitempty"`    // people who must agree besides
+	Lifted      string  `json:"lifted,omitempty"`       // the override of freezes in force: who, until when and why
 	Frozen      bool    `json:"frozen,omitempty"`       // the budget freezes changes, whether or not this one passes
 }
 
@@ -158,7 +160,7 @@ func Gate(in control.GateInput, now time.Time) (action.Gated, time.Time) {
 	}
 	exempt := exemption(p, f.Mark)
 	clauses := []action.Clause{
-		ownership(f), tests(p), order(p, f), quarantine(p, f), turn(p, f), freeze(f, exempt, now),
+		ownership(f), tests(p), order(p, f), quarantine(p, f), turn(p, f), freeze(p, f, budget.Policy, exempt, now),
 		errorBudget(budget, known, exempt), approvals(in.Action, p, f, budget),
 	}
 	g := action.Gated{Clauses: clauses, Phase: phase(clauses)}
@@ -257,13 +259,17 @@ func turn(p Proposed, f GateFacts) action.Clause {
 	return action.Clause{Name: "turn", Verdict: "wait", Detail: "rollout " + f.Place.Moving + " is still moving", Unblock: "it unblocks when that one has finished"}
 }
 
-func freeze(f GateFacts, exempt string, now time.Time) action.Clause {
+func freeze(p Proposed, f GateFacts, b BudgetVerdict, exempt string, now time.Time) action.Clause {
 	if z, frozen := f.Environment.FrozenAt(now); frozen {
 		if exempt != "" {
 			return pass("freeze", "frozen until %s (%s), but %s", z.To.Format(time.RFC3339), z.Reason, exempt)
 		}
+		if b.Lifted != "" {
+			return pass("freeze", "frozen until %s (%s), but overridden %s", z.To.Format(time.RFC3339), z.Reason, b.Lifted)
+		}
 		return action.Clause{Name: "freeze", Verdict: "fail", Detail: fmt.Sprintf("%s is frozen until %s: %s", f.Environment.Name, z.To.Format(time.RFC3339), z.Reason),
-			Unblock: "it unblocks then; a fix passes when an operator marks it: flyball change mark CHANGE --as fix --reason …"}
+			Unblock: fmt.Sprintf("it unblocks then; a fix passes when an operator marks it: flyball change mark %s --as fix --reason …; "+
+				"or by an operator's override: flyball override grant %s --environment %s --reason …", p.Change, p.Service, p.Environment)}
 	}
 	return pass("freeze", "no freeze is declared for now")
 }
@@ -276,11 +282,13 @@ func errorBudget(b Budget, known bool, exempt string) action.Clause {
 	if len(b.Objectives) == 0 {
 		return action.Clause{Name: name, Verdict: "info", Detail: "the service has no objectives"}
 	}
-	var numbers []string
+	// The reason has the numbers of the objective that decided.
+	detail := fmt.Sprintf("%s (rule %s)", b.Policy.Reason, b.Policy.Rule)
 	for _, o := range b.Objectives {
-		numbers = append(numbers, fmt.Sprintf("%s %.0f %% left, burning %.1f× over 1 h", o.Name, 100*o.Remaining, o.Burn1h))
+		if o.Key != b.Policy.Objective {
+			detail += fmt.Sprintf("; %s: %.0f %% left, burning %.1f× over 1 h", o.Name, 100*o.Remaining, o.Burn1h)
+		}
 	}
-	detail := fmt.Sprintf("%s (%s: %s)", b.Policy.Reason, b.Policy.Rule, strings.Join(numbers, ", "))
 	switch {
 	case b.Policy.Effect != "freeze":
 		return pass(name, "%s", detail)

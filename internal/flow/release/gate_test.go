@@ -42,7 +42,7 @@ func ordinary() gateCase {
 		},
 		Budget: Budget{
 			Objectives: []BudgetLeft{{Key: "cart.prod.availability", Name: "availability", Target: "99.9%", Remaining: 0.8, Burn1h: 0.4}},
-			Policy:     BudgetVerdict{Effect: "allow", Rule: "default/plentiful", Reason: "80 % left", BudgetShare: 0.02},
+			Policy:     BudgetVerdict{Effect: "allow", Rule: "default/plentiful", Objective: "cart.prod.availability", Reason: "80 % left", BudgetShare: 0.02},
 		},
 	}
 }

@@ -31,7 +31,7 @@ type Rollout struct {
 	Started
 	Phase       Phase     `json:"phase"`
 	StartedAt   time.Time `json:"started_at"`
-	Event       string    `json:"event"` // ID of rollout.started
+	Event       string    `json:"event"`               // ID of rollout.started
 	EnsuredAt   time.Time `json:"ensured_at,omitzero"` // the runtime has taken over its instances
 	ReadyAt     time.Time `json:"ready_at,omitzero"`
 	Step        int       `json:"step"`   // from 1
