@@ -205,11 +205,14 @@ func (w *writing) closeDay(ctx context.Context, place string, day int64) error {
 	}
 	for start := from.Unix(); start < from.Unix()+daySeconds; start += hourSeconds { // not written yet
 		key := chunkKey{recentPrefix + place, start}
-		maps.Copy(into, w.chunks[key])
+		if w.dirty[key] {
+			maps.Copy(into, w.chunks[key])
+			w.dirty[whole] = true
+		}
 		delete(w.chunks, key)
 		delete(w.dirty, key)
 	}
-	if len(into) > 0 {
+	if len(blobs) > 0 { // even if they hold nothing any more: the group stays known
 		w.dirty[whole] = true
 	}
 	return nil
