@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/adapter/memory"
+	"github.com/flyball-dev/flyball/internal/feedback/alert"
 	"github.com/flyball-dev/flyball/internal/feedback/signal"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
@@ -69,6 +70,7 @@ type App struct {
 	collector   *signal.Collector
 	engine      *slo.Engine
 	watcher     *slo.Watcher
+	intake      *alert.Intake
 	env         *control.Env
 	parts       parts
 	epoch       atomic.Int64
@@ -111,6 +113,7 @@ func New(cfg Config, ports Ports) (*App, error) {
 	}
 	a.watcher = slo.NewWatcher(a.engine, slo.Setup{Reader: a.env.Reader, Minutes: a.minutes, Slots: slo.NewSlots(ports.Store.Blobs()),
 		Wake: func(key string) { a.controls.Wake("objective", key) }})
+	a.intake = &alert.Intake{Log: a.log, Reader: a.env.Reader, Clock: cfg.Clock, Sync: a.sync}
 	a.env.Sources = a.sources()
 	a.assemble()
 	return a, nil
@@ -165,6 +168,9 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 		return errors.Join(err, context.Cause(ctx))
 	}
 	if err := a.watcher.Declare(ctx, a.cfg.Clock.Now()); err != nil {
+		return err
+	}
+	if err := a.intake.Load(ctx); err != nil {
 		return err
 	}
 	part("lease", a.renew)

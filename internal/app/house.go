@@ -9,6 +9,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/catalog/access"
 	"github.com/flyball-dev/flyball/internal/face/api"
+	"github.com/flyball-dev/flyball/internal/feedback/alert"
 	"github.com/flyball-dev/flyball/internal/feedback/budget"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
@@ -44,7 +45,7 @@ func Projections() []*projection.Projection {
 		[]*projection.Projection{action.Projection(), catalog.Projection(), access.Projection()},
 		change.Projections(), []*projection.Projection{pipeline.Projection(), artifact.Projection()},
 		release.Projections(), []*projection.Projection{rollout.Projection()},
-		[]*projection.Projection{slo.Projection(), budget.Projection()}, policy.Projections(), incident.Projections(),
+		[]*projection.Projection{slo.Projection(), budget.Projection()}, policy.Projections(), alert.Projections(), incident.Projections(),
 		dora.Projections(),
 	)
 }
@@ -108,7 +109,7 @@ func (a *App) assemble() {
 	a.Operations = slices.Concat(
 		a.parts.applier.Operations(), a.parts.access.Operations(),
 		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(), (&rollout.Court{}).Operations(),
-		a.watcher.Operations(), a.parts.books.Operations(), policies.Operations(), incidents.Operations(),
+		a.watcher.Operations(), a.parts.books.Operations(), policies.Operations(), a.intake.Operations(), incidents.Operations(),
 		api.EventOperations(a.ports.Store), insight.Operations(), explain.Operations(), operate.Operations(),
 	)
 }

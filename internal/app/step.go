@@ -20,6 +20,7 @@ func (a *App) chores() []chore {
 		{"signals", time.Second, a.collect},
 		{"canary leases", 4 * time.Second, a.refresh},
 		{"branches", 2 * time.Second, a.poll},
+		{"alerts", 5 * time.Second, a.intake.Tend},
 		{"pruning", time.Hour, a.prune},
 	}
 }
@@ -39,6 +40,9 @@ func (a *App) Start(ctx context.Context) error {
 		return err
 	}
 	if err := a.watcher.Declare(ctx, a.cfg.Clock.Now()); err != nil {
+		return err
+	}
+	if err := a.intake.Load(ctx); err != nil {
 		return err
 	}
 	head, err := a.log.Head(ctx)

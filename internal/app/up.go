@@ -20,6 +20,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/adapter/webhook"
 	"github.com/flyball-dev/flyball/internal/agent"
 	"github.com/flyball-dev/flyball/internal/face/api"
+	"github.com/flyball-dev/flyball/internal/face/ingest"
 	"github.com/flyball-dev/flyball/internal/face/web"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
@@ -182,6 +183,10 @@ func (a *App) Face(version string) (*Face, error) {
 		API: f, Operations: a.Operations, Reader: a.env.Reader, Log: a.log, Objectives: a.watcher, Signals: a.collector,
 		Clock: a.cfg.Clock, Logger: a.cfg.Logger, Version: version,
 	}))
+	foreign := ingest.New(ingest.Options{API: f, Intake: a.intake, Clock: a.cfg.Clock, Version: version})
+	for _, path := range ingest.Paths {
+		mux.Handle(path, foreign)
+	}
 	return &Face{API: f, Handler: f.Guard(mux)}, nil
 }
 

@@ -20,8 +20,9 @@ type Page struct{ Noun, Page, Why string }
 var Pages = []Page{
 	{"access", "access", "the room of tokens; the page has its name"},
 	{"action", "release", "what waits for approval is nearly always a release's rollout.start"},
-	{"alert", "slo", "an alert is an objective's"},
 	{"decision", "why", "decisions are what why explains"},
+	{"integration", "alert", "an integration is a sender of alerts"},
+	{"silence", "alert", "a silence holds alerts back"},
 	{"logs", "cli", "what runs is looked at from the command line"},
 	{"operation", "api", "operations are the API"},
 	{"override", "policy", "an override lifts a policy's freeze"},
@@ -35,10 +36,11 @@ var Pages = []Page{
 // Prefixes are event prefixes that are no folder's name, and where the fact
 // belongs.
 var Prefixes = map[string]string{
-	"alert":    "internal/feedback/slo: an objective's burn alert",
-	"budget":   "internal/feedback/slo: an objective's budget",
-	"decision": "internal/kernel/control: what a controller decided",
-	"gate":     "internal/feedback/policy: an override of the gate's budget clause",
+	"integration": "internal/feedback/alert: a sender of alerts",
+	"silence":     "internal/feedback/alert: what holds alerts back",
+	"budget":      "internal/feedback/slo: an objective's budget",
+	"decision":    "internal/kernel/control: what a controller decided",
+	"gate":        "internal/feedback/policy: an override of the gate's budget clause",
 }
 
 // Wings are the rooms of subjects.

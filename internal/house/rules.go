@@ -51,7 +51,7 @@ var Rooms = []Room{
 		Path: "internal/feedback", What: "production speaks back",
 		May:   []string{"internal/catalog", "internal/judge", "internal/port", "internal/kernel"},
 		Why:   "objectives hold however a change was delivered, by Flyball or beside it",
-		Order: []string{"signal", "slo", "budget", "policy", "oncall", "incident"},
+		Order: []string{"signal", "slo", "budget", "policy", "oncall", "alert", "incident"},
 		Why2:  "from counts to objectives, from objectives to what follows from them",
 	},
 	{
@@ -83,7 +83,7 @@ var Rooms = []Room{
 		May: []string{"internal/flow", "internal/feedback", "internal/learning", "internal/catalog", "internal/judge", "internal/port", "internal/kernel"},
 		Why: "a face shows subjects and writes nothing except through operations; it never holds an adapter",
 		// input turns what people send into an operation's input for all faces.
-		Order: []string{"input", "api", "cli", "web", "facetest"},
+		Order: []string{"input", "api", "ingest", "cli", "web", "facetest"},
 		Why2:  "every face decodes alike, the web is mounted beside the API and obeys the same guard, and one suite compares them all",
 	},
 	{

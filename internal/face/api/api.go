@@ -181,7 +181,7 @@ func (a *API) unknown(w http.ResponseWriter, r *http.Request) {
 		if _, pattern := a.mux.Handler(other); pattern != "/" && method != r.Method {
 			w.Header().Set("Allow", method)
 			err := problem.New(problem.Invalid, "api", "%s is not a method of %s", r.Method, r.URL.Path).WithNext("use %s", method)
-			a.Problem(w, r, withStatus(http.StatusMethodNotAllowed, err))
+			a.Problem(w, r, WithStatus(http.StatusMethodNotAllowed, err))
 			return
 		}
 	}

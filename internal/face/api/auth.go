@@ -58,13 +58,13 @@ func (a *API) authenticate(r *http.Request, token string) (operation.Caller, err
 	}
 	caller, err := a.o.Authenticator.Authenticate(r.Context(), token)
 	if problem.KindOf(err) == problem.Denied {
-		err = withStatus(http.StatusUnauthorized, err)
+		err = WithStatus(http.StatusUnauthorized, err)
 	}
 	return caller, err
 }
 
 func unauthorized(message string) error {
-	return withStatus(http.StatusUnauthorized, problem.New(problem.Denied, "api.authenticate", "%s", message).
+	return WithStatus(http.StatusUnauthorized, problem.New(problem.Denied, "api.authenticate", "%s", message).
 		WithNext("send a token: Authorization: Bearer TOKEN, FLYBALL_TOKEN for the command line; an admin makes one with flyball token create"))
 }
 

@@ -104,7 +104,7 @@ func (a *API) posted(w http.ResponseWriter, r *http.Request, op operation.Operat
 		return nil, err
 	}
 	if typ, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); len(raw) > 0 && (err != nil || typ != "application/json") {
-		return nil, withStatus(http.StatusUnsupportedMediaType, problem.New(problem.Invalid, op.Name(), "the body's Content-Type must be application/json").
+		return nil, WithStatus(http.StatusUnsupportedMediaType, problem.New(problem.Invalid, op.Name(), "the body's Content-Type must be application/json").
 			WithNext("send a JSON object with that header"))
 	}
 	return raw, nil

@@ -19,7 +19,7 @@ import (
 func (a *API) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !a.ours(r.Host) {
-			a.Problem(w, r, withStatus(http.StatusMisdirectedRequest,
+			a.Problem(w, r, WithStatus(http.StatusMisdirectedRequest,
 				problem.New(problem.Denied, "api.host", "this server does not answer to the name %q", clip(r.Host)).
 					WithNext("use its address or localhost, or start the server with this host name allowed")))
 			return
@@ -90,7 +90,7 @@ func (g *gate) enter(client string) (leave func(), err error) {
 		return nil, overloaded("the server is answering %d requests, which is its limit", g.inFlight)
 	}
 	if g.clients[client] >= g.limits.PerClient {
-		return nil, withStatus(http.StatusTooManyRequests, overloaded("%d requests from %s are under way, which is the limit", g.clients[client], client))
+		return nil, WithStatus(http.StatusTooManyRequests, overloaded("%d requests from %s are under way, which is the limit", g.clients[client], client))
 	}
 	g.inFlight++
 	g.clients[client]++

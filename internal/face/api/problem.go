@@ -64,7 +64,8 @@ type statusError struct {
 
 func (e statusError) Unwrap() error { return e.error }
 
-func withStatus(status int, err error) error { return statusError{status, err} }
+// WithStatus is an error that is answered with a status of its own.
+func WithStatus(status int, err error) error { return statusError{status, err} }
 
 // Status is the HTTP status of an error.
 func Status(err error) int {
@@ -82,9 +83,9 @@ func translate(err error) error {
 	switch {
 	case errors.As(err, &known):
 	case errors.As(err, &large):
-		return withStatus(http.StatusRequestEntityTooLarge, problem.New(problem.Invalid, "api", "the body is larger than %d bytes", large.Limit))
+		return WithStatus(http.StatusRequestEntityTooLarge, problem.New(problem.Invalid, "api", "the body is larger than %d bytes", large.Limit))
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return withStatus(http.StatusRequestTimeout, problem.New(problem.Unavailable, "api", "the body did not arrive in time"))
+		return WithStatus(http.StatusRequestTimeout, problem.New(problem.Unavailable, "api", "the body did not arrive in time"))
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return problem.New(problem.Unavailable, "api", "the request ran out of time").WithNext("try again")
 	}

@@ -195,6 +195,9 @@ func Name(service, environment string, users bool, last string, now time.Time) s
 func (d *desk) title(s Signal) string {
 	switch s.Kind {
 	case KindAlert:
+		if s.Objective == "" {
+			break // a sender's own alert: what it says
+		}
 		return fmt.Sprintf("%s is burning its error budget", s.Objective)
 	case KindBudget:
 		return fmt.Sprintf("error budget of %s is spent", s.Objective)

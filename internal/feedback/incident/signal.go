@@ -82,6 +82,9 @@ func signal(e event.Event, f foreign) (s Signal, ok bool) {
 	case alertResolved:
 		s.Kind, s.Role = KindResolution, RoleRecovery
 		s.Text = "alert on " + f.Objective + " resolved"
+		if f.Objective == "" {
+			s.Text = "resolved: " + f.Explanation
+		}
 	case budgetChanged:
 		if f.Level == "exhausted" {
 			s.Kind, s.Role = KindBudget, RoleTrigger

@@ -1,0 +1,450 @@
+package alert
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/kernel/clock"
+	"github.com/flyball-dev/flyball/internal/kernel/event"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
+)
+
+// Intake records what senders report, once. It is safe for concurrent use.
+type Intake struct {
+	Log    event.Log
+	Reader projection.Reader
+	Clock  clock.Clock
+	// Sync waits until Reader shows the end of the log.
+	Sync func(ctx context.Context) error
+
+	mu       sync.Mutex
+	loaded   bool
+	live     map[string]*live // what fires, by alert
+	beats    map[string]time.Time
+	silenced map[string]Silence // those not over yet, by ID
+	started  time.Time
+}
+
+// live is one alert that fires.
+type live struct {
+	fired   Fired
+	updated time.Time
+	acked   bool
+	pending chan struct{} // closed once what was said of it last is recorded, or has failed
+}
+
+// MaxLive is how many alerts may fire at once; beyond, senders are told to try
+// again later.
+const MaxLive = 200_000
+
+const appendBatch = 500 // events recorded together
+
+// Load remembers what fires from before. Every alert gets a fresh lease.
+func (i *Intake) Load(ctx context.Context) error {
+	if err := i.Sync(ctx); err != nil {
+		return err
+	}
+	now := i.Clock.Now()
+	firing := map[string]*live{}
+	f := projection.Filter{Index: "state", Value: "open", Limit: projection.MaxPage}
+	for {
+		items, next, err := projection.List[Alert](ctx, i.Reader, ProjectionName, f)
+		if err != nil {
+			return err
+		}
+		for _, a := range items {
+			if a.Integration == "" {
+				continue // an objective's: its engine looks after it
+			}
+			if !a.EndsAt.IsZero() {
+				a.EndsAt = latest(a.EndsAt, now.Add(ResolveTimeout))
+			}
+			firing[a.Alert] = &live{fired: a.Fired, updated: now, acked: a.State == StateAcknowledged}
+		}
+		if next == "" {
+			break
+		}
+		f.After = next
+	}
+	silenced := map[string]Silence{}
+	f = projection.Filter{Index: "all", Value: "yes", Limit: projection.MaxPage}
+	for {
+		items, next, err := projection.List[Silence](ctx, i.Reader, silenceName, f)
+		if err != nil {
+			return err
+		}
+		for _, s := range items {
+			compiled, err := compile(s.Matchers)
+			if err == nil && now.Before(s.EndsAt) {
+				s.Matchers = compiled
+				silenced[s.ID] = s
+			}
+		}
+		if next == "" {
+			break
+		}
+		f.After = next
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.live, i.silenced, i.beats, i.started, i.loaded = firing, silenced, map[string]time.Time{}, now, true
+	return nil
+}
+
+// Taken is what became of reports.
+type Taken struct {
+	Fired    int      `json:"fired"`    // began
+	Resolved int      `json:"resolved"` // ended
+	Known    int      `json:"known"`    // said before
+	Refused  []string `json:"refused,omitempty"`
+}
+
+// Take records what is new in the reports and returns once it is durable. What
+// is wrong with single reports is told in Taken.Refused; the others count. A
+// resolution of what does not fire is nothing new.
+func (i *Intake) Take(ctx context.Context, in Integration, reports []Report) (Taken, error) {
+	var out Taken
+	now := i.Clock.Now().UTC()
+	places := map[[4]string][3]string{}
+	work := make([]step, 0, len(reports))
+	for n := range reports {
+		r := &reports[n]
+		if err := r.check(now); err != nil {
+			out.Refused = append(out.Refused, err.Error())
+			continue
+		}
+		r.complete(now)
+		of := [4]string{r.Labels["service"], r.Labels["environment"] + "\x00" + r.Labels["env"], r.Labels["job"], r.Labels["app"]}
+		at, ok := places[of]
+		if !ok {
+			service, team, environment, err := i.place(ctx, in, *r)
+			if err != nil {
+				return out, err
+			}
+			at = [3]string{service, team, environment}
+			places[of] = at
+		}
+		work = append(work, i.step(in, *r, at))
+	}
+	for {
+		mine, wait, err := i.claim(work, now, &out)
+		if err != nil {
+			return out, err
+		}
+		if err := i.record(ctx, in, mine); err != nil {
+			return out, err
+		}
+		if len(wait) == 0 {
+			return out, nil
+		}
+		for _, s := range wait {
+			select {
+			case <-s.behind:
+			case <-ctx.Done():
+				return out, ctx.Err()
+			}
+		}
+		work = wait
+	}
+}
+
+// step is one report on its way.
+type step struct {
+	fired  Fired
+	act    Act
+	event  string        // to be recorded; empty: nothing
+	before *live         // what it was, to be put back when recording fails
+	behind chan struct{} // somebody else is recording the same alert
+	done   chan struct{}
+}
+
+func (i *Intake) step(in Integration, r Report, at [3]string) step {
+	fingerprint := r.Fingerprint()
+	return step{act: r.Act, fired: Fired{
+		Alert: in.Name + "/" + fingerprint, Integration: in.Name, Fingerprint: fingerprint,
+		Service: at[0], Team: at[1], Environment: at[2], Severity: r.Severity, Urgency: r.Severity, Explanation: r.Summary,
+		Labels: r.Labels, Annotations: r.Annotations, Key: r.Key, StartsAt: r.StartsAt, EndsAt: r.EndsAt.UTC(), URL: r.GeneratorURL, Runbook: r.Runbook,
+	}}
+}
+
+// claim decides what each report changes and marks those alerts as being
+// recorded. What somebody else is recording just now has to wait for them.
+func (i *Intake) claim(work []step, now time.Time, out *Taken) (mine, wait []step, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.loaded {
+		return nil, nil, unavailable("alerts cannot be taken yet: the server is starting")
+	}
+	fresh := 0
+	for _, s := range work {
+		if i.live[s.fired.Alert] == nil && s.act == Trigger {
+			fresh++
+		}
+	}
+	if len(i.live)+fresh > MaxLive {
+		return nil, nil, unavailable("%d alerts fire already; with these it were more than %d", len(i.live), MaxLive)
+	}
+	for _, s := range work {
+		l := i.live[s.fired.Alert]
+		if l != nil && l.pending != nil {
+			s.behind = l.pending
+			wait = append(wait, s)
+			continue
+		}
+		if s.event = i.decide(&s, l, now); s.event == "" {
+			out.Known++
+			continue
+		}
+		s.before, s.done = l, make(chan struct{})
+		next := &live{fired: s.fired, updated: now, acked: s.act == Acknowledge, pending: s.done}
+		i.live[s.fired.Alert] = next
+		mine = append(mine, s)
+	}
+	for _, s := range mine {
+		switch s.event {
+		case EventFired:
+			out.Fired++
+		case EventResolved:
+			out.Resolved++
+		}
+	}
+	return mine, wait, nil
+}
+
+// decide is what a report changes of an alert: the type of the fact, empty when
+// it changes nothing.
+func (i *Intake) decide(s *step, l *live, now time.Time) string {
+	switch s.act {
+	case Resolve:
+		if l == nil {
+			return ""
+		}
+		started := l.fired.StartsAt
+		s.fired = keepText(l.fired, s.fired)
+		s.fired.StartsAt, s.fired.Reason = started, "its sender says so"
+		return EventResolved
+	case Acknowledge:
+		if l == nil || l.acked {
+			return ""
+		}
+		s.fired = l.fired
+		return EventAcknowledged
+	}
+	s.fired.Suppressed = i.suppressing(s.fired.Labels, now)
+	if len(s.fired.Suppressed) > 0 {
+		s.fired.Severity = "none"
+	}
+	if l == nil {
+		return EventFired
+	}
+	l.updated = now
+	l.fired.EndsAt = s.fired.EndsAt
+	if l.fired.Urgency == s.fired.Urgency && l.fired.Severity == s.fired.Severity && maps.Equal(l.fired.Annotations, s.fired.Annotations) {
+		return ""
+	}
+	// Only what concerns people is news: annotations often carry the present
+	// value, which changes each time.
+	l.fired.Annotations = s.fired.Annotations
+	if l.fired.Urgency == s.fired.Urgency && l.fired.Severity == s.fired.Severity {
+		return ""
+	}
+	s.fired.StartsAt = l.fired.StartsAt
+	return EventFired
+}
+
+// keepText is what is known of an alert, for a resolution that says only its key.
+func keepText(known, said Fired) Fired {
+	if len(said.Annotations) > 0 {
+		known.Annotations = said.Annotations
+	}
+	return known
+}
+
+// suppressing names the silences that hold labels back now.
+func (i *Intake) suppressing(labels map[string]string, now time.Time) []string {
+	var out []string
+	for id, s := range i.silenced {
+		if s.State(now) == "active" && matchAll(s.Matchers, labels) {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// record appends what was claimed, then lets others at it; on failure
+// everything is as before, so that the sender's next try is new again.
+func (i *Intake) record(ctx context.Context, in Integration, mine []step) error {
+	var err error
+	for part := range slices.Chunk(mine, appendBatch) {
+		if err == nil {
+			err = i.append(ctx, in.Name, part)
+		}
+		i.settle(part, err)
+	}
+	return err
+}
+
+func (i *Intake) append(ctx context.Context, integration string, part []step) error {
+	drafts := make([]event.Draft, len(part))
+	for n, s := range part {
+		drafts[n] = event.Draft{Type: s.event, Subject: "alert/" + s.fired.Alert, Actor: "integration:" + integration, Data: s.fired}
+	}
+	_, err := i.Log.Append(ctx, event.Batch{Stream: "alert/" + integration, Expect: event.AnyVersion, Drafts: drafts})
+	return err
+}
+
+func (i *Intake) settle(part []step, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, s := range part {
+		id := s.fired.Alert
+		switch {
+		case err != nil && s.before == nil, err == nil && s.event == EventResolved:
+			delete(i.live, id)
+		case err != nil:
+			i.live[id] = s.before
+		default:
+			i.live[id].pending = nil
+		}
+		close(s.done)
+	}
+}
+
+func unavailable(format string, args ...any) error {
+	err := problem.New(problem.Unavailable, "alert.take", format, args...).WithNext("send it again; nothing was lost that was acknowledged")
+	err.RetryAfter = 5 * time.Second
+	return err
+}
+
+// Beat notes a sign of life of a heartbeat, and resolves its alert.
+func (i *Intake) Beat(ctx context.Context, in Integration) error {
+	i.mu.Lock()
+	if !i.loaded {
+		i.mu.Unlock()
+		return unavailable("the server is starting")
+	}
+	i.beats[in.Name] = i.Clock.Now()
+	i.mu.Unlock()
+	_, err := i.Take(ctx, in, []Report{{Key: heartbeatKey, Act: Resolve}})
+	return err
+}
+
+const heartbeatKey = "heartbeat"
+
+// Tend ends the alerts that nobody repeats, fires those that a silence no
+// longer holds back, and the alerts of heartbeats that have gone silent.
+func (i *Intake) Tend(ctx context.Context) error {
+	now := i.Clock.Now()
+	byIntegration := map[string][]step{}
+	i.mu.Lock()
+	if !i.loaded {
+		i.mu.Unlock()
+		return nil
+	}
+	for id, s := range i.silenced {
+		if s.State(now) == "expired" {
+			delete(i.silenced, id)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(i.live)) {
+		if l := i.live[id]; l.pending == nil {
+			if s, ok := i.tend(l, now); ok {
+				s.before, s.done = l, make(chan struct{})
+				i.live[id] = &live{fired: s.fired, updated: l.updated, acked: l.acked, pending: s.done}
+				byIntegration[l.fired.Integration] = append(byIntegration[l.fired.Integration], s)
+			}
+		}
+	}
+	i.mu.Unlock()
+	var failed error
+	for _, name := range slices.Sorted(maps.Keys(byIntegration)) {
+		if err := i.record(ctx, Integration{Name: name}, byIntegration[name]); err != nil {
+			failed = err
+		}
+	}
+	if failed != nil {
+		return failed
+	}
+	return i.missed(ctx, now)
+}
+
+func (i *Intake) tend(l *live, now time.Time) (step, bool) {
+	f := l.fired
+	if !f.EndsAt.IsZero() && !now.Before(f.EndsAt) {
+		f.Reason = "it was not sent again by " + f.EndsAt.UTC().Format(time.RFC3339)
+		return step{fired: f, event: EventResolved}, true
+	}
+	if len(f.Suppressed) > 0 && len(i.suppressing(f.Labels, now)) == 0 {
+		f.Suppressed, f.Severity = nil, f.Urgency
+		return step{fired: f, event: EventFired}, true
+	}
+	return step{}, false
+}
+
+// missed fires the alerts of heartbeats that are overdue.
+func (i *Intake) missed(ctx context.Context, now time.Time) error {
+	list, _, err := projection.List[Integration](ctx, i.Reader, integrationName, projection.Filter{Index: "all", Value: "yes", Limit: projection.MaxPage})
+	if err != nil {
+		return err
+	}
+	for _, in := range list {
+		if in.Heartbeat == 0 || !in.Revoked.IsZero() {
+			continue
+		}
+		i.mu.Lock()
+		last := latest(latest(i.beats[in.Name], i.started), in.Created)
+		i.mu.Unlock()
+		if now.Sub(last) < time.Duration(in.Heartbeat)*time.Second {
+			continue
+		}
+		r := Report{Key: heartbeatKey, Severity: Page, StartsAt: last, Labels: map[string]string{"alertname": "HeartbeatMissing", "heartbeat": in.Name},
+			Summary: "heartbeat " + in.Name + " has been silent since " + last.UTC().Format(time.RFC3339)}
+		if _, err := i.Take(ctx, in, []Report{r}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Firing is an alert that fires now, and when it was last said.
+type Firing struct {
+	Fired
+	UpdatedAt time.Time
+}
+
+// Firing lists what fires, in order of ID, with the silences that hold it back
+// at this moment.
+func (i *Intake) Firing() []Firing {
+	now := i.Clock.Now()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	out := make([]Firing, 0, len(i.live))
+	for _, id := range slices.Sorted(maps.Keys(i.live)) {
+		l := i.live[id]
+		f := Firing{Fired: l.fired, UpdatedAt: l.updated}
+		f.Suppressed = i.suppressing(f.Labels, now)
+		out = append(out, f)
+	}
+	return out
+}
+
+// Matching is what fires now that matchers would hold back.
+func (i *Intake) Matching(matchers []Matcher) ([]Firing, error) {
+	compiled, err := compile(matchers)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(i.Firing(), func(f Firing) bool { return !matchAll(compiled, f.Labels) }), nil
+}
+
+// Started is when the intake began to take.
+func (i *Intake) Started() time.Time {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.started
+}

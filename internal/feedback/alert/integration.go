@@ -1,0 +1,144 @@
+package alert
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/kernel/event"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
+)
+
+// Integration is one sender of alerts: its key, and what its alerts belong to
+// when their labels do not say.
+type Integration struct {
+	Name        string    `json:"name"`
+	Team        string    `json:"team,omitempty"`
+	Service     string    `json:"service,omitempty"`
+	Environment string    `json:"environment,omitempty"`
+	Heartbeat   int64     `json:"heartbeat_seconds,omitempty" doc:"it is a heartbeat: an alert fires when nothing came for so many seconds"`
+	KeyID       string    `json:"key_id"`         // the public beginning of the key
+	Hash        string    `json:"hash,omitempty"` // SHA-256 of the key; never the key itself
+	Created     time.Time `json:"created,omitzero"`
+	By          string    `json:"by,omitempty"`
+	Revoked     time.Time `json:"revoked,omitzero"`
+}
+
+// Local is the integration of senders on this machine that present no key.
+const Local = "local"
+
+// keyLength is that of PagerDuty's keys, which some senders insist on.
+const (
+	keyLength = 32
+	keyPublic = 8
+)
+
+func newKey() string {
+	var b [keyLength / 2]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+func hashed(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:])
+}
+
+// integrationName is where integrations are folded, keyed by name and indexed
+// by "all" and by the public part of their key.
+const integrationName = "integration"
+
+func integrations() *projection.Projection {
+	return projection.Define(projection.Fold[Integration]{
+		Name: integrationName, Version: 1, Types: []string{"integration."},
+		Keys: func(e event.Event) []string {
+			i, err := event.Decode[Integration](e)
+			if err != nil || i.Name == "" {
+				return nil
+			}
+			return []string{i.Name}
+		},
+		Apply: func(_ string, i Integration, e event.Event) (Integration, error) {
+			if e.Type == EventIntegrationRevoked {
+				i.Revoked, i.Hash = e.Time, ""
+				return i, nil
+			}
+			next, err := event.Decode[Integration](e)
+			next.Created, next.By = e.Time, e.Actor
+			return next, err
+		},
+		Indexes: func(name string, i Integration) []projection.Index {
+			out := []projection.Index{{Name: "all", Value: "yes", Sort: name}}
+			if i.Revoked.IsZero() {
+				out = append(out, projection.Index{Name: "key", Value: i.KeyID, Sort: name})
+			}
+			return out
+		},
+	})
+}
+
+// Authenticate finds the integration of a key.
+func (i *Intake) Authenticate(ctx context.Context, key string) (Integration, error) {
+	unknown := problem.New(problem.Denied, "alert.take", "the integration key is not known or was revoked").
+		WithNext("make one with flyball integration create NAME")
+	if len(key) != keyLength {
+		return Integration{}, unknown
+	}
+	found, _, err := projection.List[Integration](ctx, i.Reader, integrationName, projection.Filter{Index: "key", Value: key[:keyPublic], Limit: 10})
+	if err != nil {
+		return Integration{}, err
+	}
+	sum := hashed(key)
+	for _, in := range found {
+		if subtle.ConstantTimeCompare([]byte(in.Hash), []byte(sum)) == 1 {
+			in.Hash = ""
+			return in, nil
+		}
+	}
+	return Integration{}, unknown
+}
+
+// place is where an alert belongs: what its labels say when the catalog knows
+// it, else what its integration says, else the integration's own name, so that
+// no alert is without a home.
+func (i *Intake) place(ctx context.Context, in Integration, r Report) (service, team, environment string, err error) {
+	environment = first(r.Labels["environment"], r.Labels["env"], in.Environment)
+	if environment == "" || !plainName(environment) {
+		list, err := catalog.Environments(ctx, i.Reader)
+		if err != nil {
+			return "", "", "", err
+		}
+		environment = "prod"
+		if n := len(list); n > 0 {
+			environment = list[n-1].Name
+		}
+	}
+	for _, name := range []string{r.Labels["service"], r.Labels["flyball_service"], in.Service, r.Labels["job"], r.Labels["app"]} {
+		if name == "" {
+			continue
+		}
+		s, err := catalog.GetService(ctx, i.Reader, name)
+		if err == nil {
+			return s.Name, first(s.Team, in.Team), environment, nil
+		}
+		if problem.KindOf(err) != problem.NotFound {
+			return "", "", "", err
+		}
+	}
+	return first(in.Service, in.Name), first(in.Team, r.Labels["team"]), environment, nil
+}
+
+// plainName reports whether s may be part of a stream's name.
+func plainName(s string) bool {
+	for _, c := range s {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 63
+}
