@@ -66,7 +66,7 @@ func (h *house) pages() []shown {
 		{"now", "/"}, {"services", "/services"}, {"service", "/services/checkout"}, {"changes", "/changes"}, {"change", "/changes/" + back.Change},
 		{"change-moving", "/changes/" + moving.Change}, {"run", "/pipelines/" + back.Change + "-r1"}, {"rollouts", "/rollouts"},
 		{"rollout", "/rollouts/" + back.Rollout}, {"rollout-moving", "/rollouts/" + moving.Rollout}, {"rollout-slow", "/rollouts/" + slow.Rollout},
-		{"objectives", "/objectives"}, {"objectives-team", "/objectives?sort=team"}, {"objective", "/objectives/accounts.prod.availability"},
+		{"objectives", "/objectives"}, {"objectives-team", "/objectives?group=team"}, {"objective", "/objectives/accounts.prod.availability"},
 		{"objective-spent", "/objectives/search.prod.availability"}, {"incidents", "/incidents"}, {"incident", "/incidents/" + incidents[0].Place.Incident},
 		{"insights", "/insights"}, {"policies", "/policies"}, {"audit", "/audit"}, {"audit-verify", "/audit?types=rollout.&verify=now"}, {"fact", "/audit/40"},
 		{"why", "/why/rollout/" + back.Rollout}, {"why-release", "/why/release/" + back.Release}, {"search", "/search?q=search"}, {"operations", "/operations"},

@@ -22,7 +22,9 @@ import (
 type nowBody struct {
 	Lead      string
 	Services  int
-	Burning   []slo.Snapshot
+	Burning   []slo.Standing // the first of them
+	More      int            // further ones that burn
+	Hurt      int            // services that burn
 	Incidents []incident.Incident
 	Moving    []rollout.Rollout
 	Waiting   []gated // for a person
@@ -49,7 +51,9 @@ func (s *site) now(v *visit) (page, error) {
 		return page{}, err
 	}
 	b.Services = len(services)
-	b.Burning = burning(s.snapshots(v, "", ""))
+	if err := b.burning(s, v); err != nil {
+		return page{}, err
+	}
 	if b.Incidents, _, err = projection.List[incident.Incident](v.ctx, v.reader, incident.ProjectionName,
 		projection.Filter{Index: "state", Value: "open", Newest: true, Limit: listed}); err != nil {
 		return page{}, err
@@ -73,6 +77,17 @@ func (s *site) now(v *visit) (page, error) {
 	b.Lead = b.lead()
 	return page{Template: "now", Title: "Now", Section: "now", Body: b, Every: 15,
 		Live: "rollout.,incident.,alert.,budget.,action.gated,action.approved,action.rejected,gate.,resource."}, nil
+}
+
+func (b *nowBody) burning(s *site, v *visit) error {
+	all, err := s.burning(v)
+	services := map[string]bool{}
+	for _, o := range all {
+		services[o.Objective.Service] = true
+	}
+	b.Hurt, b.Burning = len(services), all[:min(listed, len(all))]
+	b.More = len(all) - len(b.Burning)
+	return err
 }
 
 func (b *nowBody) rollouts(v *visit) error {
@@ -100,15 +115,11 @@ func (b nowBody) lead() string {
 	if b.Services == 0 {
 		return "Nothing is declared yet."
 	}
-	hurt := map[string]bool{}
-	for _, s := range b.Burning {
-		hurt[s.Objective.Service] = true
-	}
 	var parts []string
 	if n := len(b.Incidents); n > 0 {
 		parts = append(parts, plural(n, "incident is open", "incidents are open"))
 	}
-	switch n := len(hurt); {
+	switch n := b.Hurt; {
 	case n == 0:
 		parts = append(parts, "no service is burning budget")
 	default:
@@ -142,29 +153,19 @@ func (s *site) snapshots(v *visit, service, environment string) []slo.Snapshot {
 	return s.o.Objectives.Snapshots(service, environment)
 }
 
-// burning is the objectives that spend faster than they may, or have nothing
-// left, by the time they have left.
-func burning(all []slo.Snapshot) []slo.Snapshot {
-	var out []slo.Snapshot
-	for _, s := range all {
-		if hurts(s) {
-			out = append(out, s)
-		}
+// burning is the objectives that fire, spend faster than they may or have
+// nothing left, by the time they have left.
+func (s *site) burning(v *visit) ([]slo.Standing, error) {
+	if s.o.Objectives == nil || v.past {
+		return nil, nil
 	}
-	slices.SortStableFunc(out, func(x, y slo.Snapshot) int { return left(x).Compare(left(y)) })
-	return out
+	l, err := s.o.Objectives.List(slo.ListInput{Hurting: true, Sort: "exhaustion", Limit: 1000})
+	return l.Standings, err
 }
 
+// hurts reports whether somebody should look at an objective.
 func hurts(s slo.Snapshot) bool {
 	return s.Firing("page") != nil || s.Firing("ticket") != nil || s.BurnOver(time.Hour) > 1 || s.SLIKnown && s.Budget.RemainingRatio <= 0
-}
-
-// left is when the budget is spent at the present rate; far away when it is not.
-func left(s slo.Snapshot) time.Time {
-	if s.Forecast.At.IsZero() {
-		return s.At.AddDate(100, 0, 0)
-	}
-	return s.Forecast.At
 }
 
 func (v *visit) actions(index, value string) ([]action.Action, error) {

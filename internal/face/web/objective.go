@@ -1,121 +1,15 @@
 package web
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 )
-
-// objectiveRow is an objective in a list.
-type objectiveRow struct {
-	slo.Snapshot
-	Team   string
-	Burn   float64 // over one hour
-	Firing string  // severity
-	First  bool    // of its team, when grouped
-}
-
-type objectiveListBody struct {
-	Lead  string
-	Q     string
-	Team  string
-	Sort  string
-	Teams []string
-	Rows  []objectiveRow
-	Pages pages
-}
-
-func (s *site) objectiveList(v *visit) (page, error) {
-	q := v.URL.Query()
-	b := objectiveListBody{Q: strings.TrimSpace(q.Get("q")), Team: q.Get("team"), Sort: q.Get("sort")}
-	teams, err := v.teams()
-	if err != nil {
-		return page{}, err
-	}
-	all := s.snapshots(v, "", "")
-	var rows []objectiveRow
-	hurt := 0
-	for _, o := range all {
-		row := objectiveRow{Snapshot: o, Team: teams[o.Objective.Service], Burn: o.BurnOver(time.Hour), Firing: firing(o)}
-		if hurts(o) {
-			hurt++
-		}
-		if !slices.Contains(b.Teams, row.Team) {
-			b.Teams = append(b.Teams, row.Team)
-		}
-		if (b.Team == "" || row.Team == b.Team) && contains(b.Q, o.Objective.Key(), row.Team, o.Objective.DisplayName) {
-			rows = append(rows, row)
-		}
-	}
-	slices.Sort(b.Teams)
-	sortObjectives(rows, b.Sort)
-	b.Rows, b.Pages = slicePage(v, rows)
-	if b.Sort == "team" {
-		for i := range b.Rows {
-			b.Rows[i].First = i == 0 || b.Rows[i-1].Team != b.Rows[i].Team
-		}
-	}
-	b.Lead = objectiveListLead(len(all), hurt, v.past)
-	return page{Template: "objectives", Title: "Objectives", Section: "objectives", Body: b, Every: 30, Live: "budget.,alert.,resource."}, nil
-}
-
-// notKept is said of a past moment: signals are no facts.
-const notKept = "What was measured then is not kept; the facts about budgets and alerts are."
-
-func objectiveListLead(all, hurt int, past bool) string {
-	switch {
-	case past:
-		return notKept
-	case all == 0:
-		return "No objective is declared yet."
-	case hurt == 0:
-		return "All " + plural(all, "objective is", "objectives are") + " within budget."
-	}
-	return fmt.Sprintf("%d of %s burning budget faster than the objective allows, or spent.", hurt, plural(all, "objective is", "objectives are"))
-}
-
-// teams maps services to their owners.
-func (v *visit) teams() (map[string]string, error) {
-	services, err := catalog.Services(v.ctx, v.reader)
-	out := map[string]string{}
-	for _, s := range services {
-		out[s.Name] = s.Team
-	}
-	return out, err
-}
-
-// firing is the worst severity that fires.
-func firing(o slo.Snapshot) string {
-	for _, severity := range []string{"page", "ticket"} {
-		if o.Firing(severity) != nil {
-			return severity
-		}
-	}
-	return ""
-}
-
-func sortObjectives(rows []objectiveRow, by string) {
-	slices.SortStableFunc(rows, func(x, y objectiveRow) int {
-		byKey := cmp.Compare(x.Objective.Key(), y.Objective.Key())
-		switch by {
-		case "name":
-			return byKey
-		case "budget":
-			return cmp.Or(cmp.Compare(x.Budget.RemainingRatio, y.Budget.RemainingRatio), byKey)
-		case "team":
-			return cmp.Or(cmp.Compare(x.Team, y.Team), cmp.Compare(y.Burn, x.Burn), byKey)
-		}
-		return cmp.Or(cmp.Compare(y.Burn, x.Burn), byKey)
-	})
-}
 
 type objectiveBody struct {
 	slo.Snapshot

@@ -5,6 +5,7 @@ import (
 
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
+	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/flow/change"
 	"github.com/flyball-dev/flyball/internal/flow/pipeline"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
@@ -57,8 +58,15 @@ func (s *site) find(v *visit, b *searchBody) error {
 	for _, c := range services {
 		b.match(found{Kind: "service", Name: c.Name, Text: c.Description, Href: "/services/" + c.Name}, c.Name, c.Team, c.Description, c.Host)
 	}
-	for _, o := range s.snapshots(v, "", "") {
-		b.match(found{Kind: "objective", Name: o.Objective.Key(), Text: share(o.Budget.RemainingRatio) + " of the budget is left", Href: "/objectives/" + o.Objective.Key()}, o.Objective.Key())
+	if s.o.Objectives != nil && !v.past {
+		l, err := s.o.Objectives.List(slo.ListInput{Search: b.Q, Limit: 20})
+		if err != nil {
+			return err
+		}
+		for _, o := range l.Standings {
+			key := o.Objective.Key()
+			b.Found = append(b.Found, found{Kind: "objective", Name: key, Text: share(o.Remaining) + " of the budget is left", Href: "/objectives/" + key})
+		}
 	}
 	all := projection.Filter{Index: "all", Value: "yes", Newest: true, Limit: searched}
 	incidents, _, err := projection.List[incident.Incident](v.ctx, v.reader, incident.ProjectionName, all)

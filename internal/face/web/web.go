@@ -22,6 +22,8 @@ type Objectives interface {
 	Snapshots(service, environment string) []slo.Snapshot
 	// Snapshot is one objective's state, by key; problem.NotFound for an unknown one.
 	Snapshot(key string) (slo.Snapshot, error)
+	// List chooses, orders and pages through all of them.
+	List(in slo.ListInput) (slo.Listing, error)
 }
 
 // Signals gives what services received, minute by minute. signal.Collector is one.

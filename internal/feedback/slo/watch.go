@@ -137,8 +137,11 @@ func (w *Watcher) Snapshot(key string) (Snapshot, error) {
 // Snapshots is every objective's state, by key, of one place or of all.
 func (w *Watcher) Snapshots(service, environment string) []Snapshot {
 	var out []Snapshot
-	for s := range w.engine.Snapshots() {
-		if (service == "" || s.Objective.Service == service) && (environment == "" || s.Objective.Environment == environment) {
+	for id, o := range w.engine.Objectives() {
+		if service != "" && o.Service != service || environment != "" && o.Environment != environment {
+			continue
+		}
+		if s, err := w.engine.Snapshot(id); err == nil { // else removed meanwhile
 			out = append(out, s)
 		}
 	}
