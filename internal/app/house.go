@@ -46,7 +46,7 @@ func Projections() []*projection.Projection {
 		change.Projections(), []*projection.Projection{pipeline.Projection(), artifact.Projection()},
 		release.Projections(), []*projection.Projection{rollout.Projection()},
 		[]*projection.Projection{slo.Projection(), budget.Projection()}, policy.Projections(), alert.Projections(), incident.Projections(),
-		dora.Projections(),
+		dora.Projections(), why.Projections(),
 	)
 }
 
@@ -90,7 +90,7 @@ func (a *App) assemble() {
 	incidents := &incident.Incidents{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync}
 	insight := &dora.Insight{Reader: reader, Clock: a.cfg.Clock}
 	operate := &operate{app: a}
-	explain := &why.Desk{Log: a.log, Replayers: Replayers(), Gates: map[string]why.Gate{release.ActionStart: release.Gate}}
+	explain := &why.Desk{Log: a.log, Reader: reader, Replayers: Replayers(), Gates: map[string]why.Gate{release.ActionStart: release.Gate}}
 
 	types := slices.Concat(
 		workshop.Types(),

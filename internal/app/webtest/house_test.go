@@ -144,7 +144,7 @@ func (h *house) open() {
 		(&incident.Incidents{Log: log, Reader: states, Sync: h.sync, Clock: h.clock}).Operations(),
 		(&policy.Policies{Log: log, Reader: states, Sync: h.sync, Clock: h.clock, Budgets: h.watcher.Budgets}).Operations(),
 		(&dora.Insight{Reader: states, Clock: h.clock}).Operations(),
-		(&why.Desk{Log: log, Replayers: app.Replayers(), Gates: map[string]why.Gate{release.ActionStart: release.Gate}}).Operations(),
+		(&why.Desk{Log: log, Reader: states, Replayers: app.Replayers(), Gates: map[string]why.Gate{release.ActionStart: release.Gate}}).Operations(),
 		api.EventOperations(h.store),
 	)
 	quiet := slog.New(slog.NewTextHandler(testLog{h.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))

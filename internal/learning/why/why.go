@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
 )
 
 // Gate is the pure part of an action type.
@@ -22,13 +24,14 @@ type Gate func(in control.GateInput, now time.Time) (action.Gated, time.Time)
 // action type.
 type Desk struct {
 	Log       event.Log
+	Reader    projection.Reader
 	Replayers map[string]control.Replayer
 	Gates     map[string]Gate
 }
 
 // Input names what is asked about.
 type Input struct {
-	Subject string `json:"subject" arg:"1" doc:"what to explain, such as rollout/checkout-3f2a91c-prod-1, release/…, objective/… or incident/…"`
+	Subject string `json:"subject" arg:"1" doc:"what to explain: a service, or such as change/checkout-3f2a91c, release/…, rollout/…, objective/… or incident/…"`
 	All     bool   `json:"all" doc:"every decision, not only those that changed something"`
 }
 
@@ -42,6 +45,7 @@ type Answer struct {
 // Decision is one decision, recomputed.
 type Decision struct {
 	Event      string          `json:"event"` // ID of the event that records it
+	Subject    string          `json:"subject"`
 	At         time.Time       `json:"at"`
 	Controller string          `json:"controller"`
 	Verdict    string          `json:"verdict"`
@@ -69,45 +73,70 @@ const (
 	maxChain  = 40
 )
 
-// Explain answers for a subject.
+// Explain answers for a subject: from the decisions recorded under its name,
+// or else from those about what belongs to it.
 func (d *Desk) Explain(ctx context.Context, in Input) (Answer, error) {
 	out := Answer{Subject: in.Subject, Decisions: []Decision{}}
-	q := event.Query{Subject: in.Subject, Types: []string{control.EventDecided, action.EventGated}}
-	if at, ok := operation.At(ctx); ok {
-		q.RecordedBy = at
+	last, err := d.gather(ctx, &out, in, related{Subject: in.Subject})
+	if err != nil {
+		return out, err
 	}
-	last := ""
-	for n := 0; n < maxEvents; {
-		events, err := d.Log.Read(ctx, q)
+	if last == "" {
+		others, err := d.subjects(ctx, in.Subject)
 		if err != nil {
 			return out, err
 		}
-		for _, e := range events {
-			decision, err := d.recompute(e)
+		for _, r := range others {
+			id, err := d.gather(ctx, &out, in, r)
 			if err != nil {
 				return out, err
 			}
-			if in.All || worth(decision) {
-				out.Decisions = append(out.Decisions, decision)
+			if id != "" {
+				last = id
 			}
-			last = e.ID
-			q.After = e.Position
 		}
-		n += len(events)
-		if len(events) == 0 {
-			break
-		}
+		slices.SortStableFunc(out.Decisions, func(a, b Decision) int { return a.At.Compare(b.At) })
 	}
 	if last == "" {
-		return out, problem.New(problem.NotFound, "why.show", "nothing was decided about %q", in.Subject).
-			WithNext("subjects are such as rollout/NAME, release/NAME, objective/SERVICE.ENVIRONMENT.NAME; flyball rollout list shows rollouts")
+		return out, problem.New(problem.NotFound, "why.show", "nothing was decided automatically about %q", in.Subject).
+			WithNext("subjects are a service, or such as change/NAME, release/NAME, rollout/NAME, incident/NAME, objective/SERVICE.ENVIRONMENT.NAME; flyball rollout list shows rollouts")
 	}
 	if d := out.headline(); d != nil {
 		last = d.Event
 	}
-	var err error
 	out.Chain, err = d.chain(ctx, last)
 	return out, err
+}
+
+// gather adds the decisions recorded under a subject, and gives the ID of the
+// last of them, empty when there is none.
+func (d *Desk) gather(ctx context.Context, out *Answer, in Input, r related) (last string, err error) {
+	q := event.Query{Subject: r.Subject, Types: []string{control.EventDecided, action.EventGated}}
+	if at, ok := operation.At(ctx); ok {
+		q.RecordedBy = at
+	}
+	for n := 0; n < maxEvents; {
+		events, err := d.Log.Read(ctx, q)
+		if err != nil || len(events) == 0 {
+			return last, err
+		}
+		for _, e := range events {
+			q.After = e.Position
+			if e.Time.Before(r.From) || !r.Until.IsZero() && e.Time.After(r.Until) {
+				continue
+			}
+			decision, err := d.recompute(e)
+			if err != nil {
+				return last, err
+			}
+			if decision.Subject = e.Subject; in.All || worth(decision) {
+				out.Decisions = append(out.Decisions, decision)
+			}
+			last = e.ID
+		}
+		n += len(events)
+	}
+	return last, nil
 }
 
 // worth reports whether a decision changed something: it did not merely hold,
@@ -234,6 +263,9 @@ func (a Answer) Tell() string {
 	var b strings.Builder
 	head := a.headline()
 	if head != nil {
+		if head.Subject != a.Subject {
+			fmt.Fprintf(&b, "%s\n", head.Subject)
+		}
 		fmt.Fprintf(&b, "%s  %s\n", clock(head.At), sentence(*head))
 		for _, c := range head.Clauses {
 			fmt.Fprintf(&b, "  %-5s %-13s %s\n", c.Verdict, c.Name, c.Detail)
@@ -292,7 +324,7 @@ func title(verdict string) string {
 func (d *Desk) Operations() []operation.Operation {
 	return []operation.Operation{operation.Define(operation.Spec[Input, Answer]{
 		Noun: "why", Verb: "show", Summary: "Explain what was decided about something, and on what grounds", Role: operation.Viewer,
-		Help:   "Answers from the log alone and recomputes every verdict from its stored inputs.\n\n  flyball why rollout/checkout-3f2a91c-prod-1\n  flyball why release/checkout-3f2a91c-prod",
+		Help:   "Answers from the log alone and recomputes every verdict from its stored inputs.\n\n  flyball why checkout\n  flyball why change/checkout-3f2a91c\n  flyball why rollout/checkout-3f2a91c-prod-1\n  flyball why incident/inc-checkout-20261121t093000",
 		Handle: func(ctx context.Context, _ operation.Caller, in Input) (Answer, error) { return d.Explain(ctx, in) },
 	})}
 }
