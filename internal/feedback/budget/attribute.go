@@ -8,7 +8,7 @@ import (
 
 // The rules of charging.
 const (
-	doubt     = 2.0  // standard deviations of noise that an excess must exceed
+	doubt     = 3.0  // standard deviations of noise that an excess must exceed
 	drift     = 0.1  // share of the baseline that a lasting excess must exceed
 	fresh     = 30   // minutes in which whatever follows a lasting cause counts as its doing
 	reach     = 60   // minutes that an observed trouble may have begun before it was noticed
@@ -56,10 +56,12 @@ type attributor struct {
 	cn, cb     []float64 // of them, of revisions that are compared with the others
 	x          []float64 // charged so far
 	m          []float64 // of that, by comparing revisions
+	disturbed  []bool    // an outage, maintenance or an incident was on
 	piece      []int
 	blocks     []block
 	levels     []float64
 	dispersion float64
+	flags      []flagStep
 
 	spans   []span
 	charges []Charge
@@ -72,7 +74,6 @@ type span struct {
 	until  int   // end of the slots in which whatever follows counts as its doing
 	base   level // of a lasting cause: what was usual before
 	strata []strata
-	peak   float64 // of a lasting cause: greatest level above base while it was the newest
 }
 
 // strata are minutes in which a revision is compared with the others.
@@ -232,17 +233,19 @@ func (a *attributor) settle() {
 	a.number()
 	all := a.blocksOf(func(i int) bool { return true }, a.rough())
 	usual := pooled(all, 1).withPrior(a.prior)
-	a.backdate(usual.ratio)
-	disturbed := make([]bool, len(a.slots))
+	a.observe(usual.ratio)
+	a.disturbed = make([]bool, len(a.slots))
 	for c := range a.causes {
 		if s := a.spans[c]; !a.causes[c].lasting() {
 			for i := s.lo; i < s.hi; i++ {
-				disturbed[i] = true
+				a.disturbed[i] = true
 			}
 		}
 	}
-	a.blocks = a.blocksOf(func(i int) bool { return !disturbed[i] && !a.slots[i].Excluded }, usual.ratio)
+	a.blocks = a.blocksOf(func(i int) bool { return !a.disturbed[i] && !a.slots[i].Excluded }, usual.ratio)
 	for range 2 {
+		a.flags = nil
+		a.step()
 		smooth(a.blocks, a.dispersion)
 		a.dispersion = dispersionOf(a.blocks)
 	}
@@ -285,44 +288,58 @@ func (a *attributor) rough() float64 {
 	return math.Max(b, 1) / n
 }
 
-// backdate lets what was observed rather than done (an outage, an incident)
-// begin when the counts began to rise: it is noticed later.
-func (a *attributor) backdate(usual float64) {
+// observe lets what was observed rather than done (an outage, an incident) begin
+// when the counts began to rise, and end when they were back: it is noticed
+// later, and called off later.
+func (a *attributor) observe(usual float64) {
 	for c := range a.causes {
-		if k := a.causes[c].Kind; k != KindDependency && k != KindIncident {
+		s := &a.spans[c]
+		if k := a.causes[c].Kind; k != KindDependency && k != KindIncident || s.lo == s.hi {
 			continue
 		}
-		s := &a.spans[c]
-		calm := 0
-		for i := s.lo - 1; i >= max(0, s.lo-reach) && calm < 2 && s.lo < len(a.slots); i-- {
-			if a.minute(s.lo)-a.minute(i) > reach {
-				break
-			}
-			expected := usual * a.n[i]
-			if a.b[i] > expected+3*math.Sqrt(expected)+1 {
+		rate := a.risen(s.lo, s.hi, usual)
+		within := func(i int) bool { return a.b[i] > (usual+rate/2)*a.n[i] && a.b[i] > usual*a.n[i]+1 }
+		noticed := a.minute(s.lo)
+		// Where a minute says too little, the interval stays as it was told.
+		tells := func(i int) bool { return rate*a.n[i] >= 6 }
+		for calm, i := 0, s.lo-1; i >= 0 && calm < 2 && noticed-a.minute(i) <= reach && tells(i); i-- {
+			if within(i) {
 				s.lo, calm = i, 0
 			} else {
 				calm++
 			}
 		}
+		for s.hi-s.lo > 3 && tells(s.hi-1) && !within(s.hi-1) && !within(s.hi-2) {
+			s.hi--
+		}
 	}
 }
 
+// risen is how far the ratio rose in the slots in which it did: the median of
+// their excess.
+func (a *attributor) risen(lo, hi int, usual float64) float64 {
+	var v []float64
+	for i := lo; i < hi; i++ {
+		if a.n[i] > 0 && a.b[i] > usual*a.n[i]+3*math.Sqrt(usual*a.n[i])+1 {
+			v = append(v, a.b[i]/a.n[i]-usual)
+		}
+	}
+	return median(v)
+}
+
 // freshUntil is how long whatever follows a lasting cause counts as its doing:
-// for half an hour, and to the end of an incident that begins within it or that
-// a person has put down to it.
+// for half an hour without another disturbance, and to the end of an incident
+// that a person has put down to it.
 func (a *attributor) freshUntil(c int) int {
 	s := a.spans[c]
 	end := s.alone
-	for end < s.hi && a.minute(end) < a.minute(s.alone)+fresh {
-		end++
+	for calm := 0; end < s.hi && calm < fresh; end++ {
+		if !a.disturbed[end] {
+			calm++
+		}
 	}
 	for d := range a.causes {
-		if a.causes[d].Kind != KindIncident {
-			continue
-		}
-		i, named := a.spans[d], a.causes[d].Culprit
-		if named == a.causes[c].Name && i.hi > s.alone || named == "" && i.lo >= s.alone && i.lo < end {
+		if i := a.spans[d]; a.causes[d].Kind == KindIncident && a.causes[d].Culprit == a.causes[c].Name && i.hi > s.alone {
 			end = max(end, min(i.hi, s.hi))
 		}
 	}
@@ -388,7 +405,7 @@ func (a *attributor) baseline() Baseline {
 	known := pooled(a.blocks, a.dispersion)
 	out := Baseline{Ratio: known.withPrior(a.prior).ratio, Requests: int64(known.n), Dispersion: a.dispersion, Prior: known.n < 1/a.prior}
 	if last := len(a.slots) - 1; last >= 0 {
-		out.Ratio = a.levels[last]
+		out.Ratio = a.levels[last] + a.steps(last)
 		for c, s := range a.spans {
 			if a.causes[c].lasting() && s.alone <= last && last < s.hi && len(a.charges[c].parts) > 0 {
 				out.Ratio = math.Min(out.Ratio, s.base.ratio)

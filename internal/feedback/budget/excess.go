@@ -17,54 +17,87 @@ type group struct {
 
 // usualIn is the ratio of bad events that a slot would have had without what is
 // at work in it for a time: what was usual before a lasting cause that is new,
-// else the level of the hours around.
+// else the level of the hours around; and what flags add.
 func (a *attributor) usualIn(i int, active []int) level {
-	best, found := level{}, -1
+	out, found := level{ratio: a.levels[i], n: math.Inf(1)}, -1
 	for _, c := range active {
 		if s := a.spans[c]; a.causes[c].lasting() && (found < 0 || s.alone < a.spans[found].alone) {
-			best, found = s.base, c
+			out, found = s.base, c
 		}
 	}
-	if found < 0 {
-		return level{ratio: a.levels[i], n: math.Inf(1)}
-	}
-	return best
+	out.ratio += a.steps(i)
+	return out
 }
 
 // direct charges what happened at once: outages, maintenance, incidents, and
 // what followed a lasting cause while it was new.
 func (a *attributor) direct() {
 	groups := a.groups()
-	solo := make([]level, len(a.causes)) // excess per request of each cause where it was alone
-	for _, g := range groups {
-		if real := a.real(g.causes); len(real) == 1 {
-			s := &solo[real[0]]
-			s.ratio = (s.ratio*s.n + g.net) / math.Max(s.n+g.n, 1)
-			s.n += g.n
-		}
-	}
+	rates := a.rates(groups)
 	due := make([][]float64, len(groups)) // by group and cause
 	for k, g := range groups {
-		due[k] = a.divide(g, solo)
+		due[k] = a.divide(g, rates)
 	}
 	for c := range a.causes {
 		a.take(c, groups, due)
 	}
 }
 
+// rates is how much each cause adds to the ratio, such that together they
+// explain the excess of every group as well as they can, and none is negative
+// (least squares, weighted by requests, by coordinate descent). Where groups
+// leave a choice, the order of evidence decides, because each cause takes what
+// those before it leave.
+func (a *attributor) rates(groups []group) []float64 {
+	rates := make([]float64, len(a.causes))
+	in := make([][]int, len(a.causes)) // groups of each cause
+	var order []int
+	for k := range groups {
+		for _, c := range a.real(groups[k].causes) {
+			if in[c] == nil {
+				order = append(order, c)
+			}
+			in[c] = append(in[c], k)
+		}
+	}
+	sort.SliceStable(order, func(x, y int) bool { return a.precedes(order[x], order[y]) })
+	for range 200 {
+		moved := 0.0
+		for _, c := range order {
+			rest, n := 0.0, 0.0
+			for _, k := range in[c] {
+				rest += groups[k].net
+				n += groups[k].n
+				for _, d := range a.real(groups[k].causes) {
+					if d != c {
+						rest -= rates[d] * groups[k].n
+					}
+				}
+			}
+			if n > 0 {
+				next := math.Max(0, rest/n)
+				moved = math.Max(moved, math.Abs(next-rates[c]))
+				rates[c] = next
+			}
+		}
+		if moved < 1e-7 {
+			break
+		}
+	}
+	return rates
+}
+
 // real leaves incidents out unless there is nothing else: an incident is what
 // people noticed, not what did it.
 func (a *attributor) real(causes []int) []int {
-	var out []int
-	for _, c := range causes {
-		if a.causes[c].Kind != KindIncident {
-			out = append(out, c)
-		}
+	k := len(causes) // incidents come last in the order of evidence
+	for k > 0 && a.causes[causes[k-1]].Kind == KindIncident {
+		k--
 	}
-	if len(out) == 0 {
-		return causes[:min(1, len(causes))]
+	if k == 0 {
+		k = min(1, len(causes))
 	}
-	return out
+	return causes[:k]
 }
 
 // groups sorts the slots by what may have been at work in them.
@@ -130,40 +163,24 @@ func encode(v []int) []byte {
 	return out
 }
 
-// divide says what each cause of a group is due of its excess. A cause that was
-// also seen alone is due what it did then; what is left belongs to the others in
-// order of evidence. Where all were seen alone they share as they did then.
-func (a *attributor) divide(g group, solo []level) []float64 {
+// divide says what each cause of a group is due of its excess: in proportion to
+// what it adds.
+func (a *attributor) divide(g group, rates []float64) []float64 {
 	out := make([]float64, len(g.causes))
-	real := a.real(g.causes)
 	if g.net <= 0 {
 		return out
 	}
-	place := func(c int) int { return slices.Index(g.causes, c) }
-	if len(real) == 1 {
-		out[place(real[0])] = g.net
-		return out
-	}
 	sum := 0.0
-	var unseen []int
-	for _, c := range real {
-		if solo[c].n <= 0 {
-			unseen = append(unseen, c)
-			continue
-		}
-		due := math.Max(0, solo[c].ratio) * g.n
-		out[place(c)] = due
-		sum += due
+	real := a.real(g.causes)
+	for p, c := range real {
+		out[p] = rates[c]
+		sum += rates[c]
 	}
-	switch {
-	case sum > g.net || len(unseen) == 0 && sum > 0:
-		for i := range out {
-			out[i] *= g.net / sum
-		}
-	case len(unseen) > 0:
-		out[place(unseen[0])] = g.net - sum
-	default:
-		out[place(real[0])] = g.net
+	if sum <= 0 {
+		out[0], sum = 1, 1
+	}
+	for p := range out {
+		out[p] *= g.net / sum
 	}
 	return out
 }

@@ -14,15 +14,18 @@ const (
 	around     = 3        // blocks to either side that make a local level
 	trailing   = 7 * 1440 // minutes before a cause that its baseline is estimated from
 	recent     = 1440     // minutes before it that tell a level that is newer
+	edge       = 240      // minutes to either side that tell a flag's step
+	wide       = 3 * 1440 // minutes that tell it where nothing else drifts
 	medianChi2 = 0.4549   // of the square of a standard normal variable
 )
 
 // block is some minutes without a known disturbance, together long enough that
 // their ratio means something.
 type block struct {
-	lo, hi int // slots
-	piece  int // lasting causes in force, numbered by their changes
-	n, b   float64
+	lo, hi int     // slots
+	piece  int     // lasting causes in force, numbered by their changes
+	n, b   float64 // b without what flags add
+	seen   float64 // bad
 	level  float64 // of the blocks around it, without outliers
 }
 
@@ -122,6 +125,9 @@ func (a *attributor) blocksOf(quiet func(i int) bool, rough float64) []block {
 		}
 	}
 	flush(false)
+	for i := range out {
+		out[i].seen = out[i].b
+	}
 	return out
 }
 
