@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
 	"github.com/flyball-dev/flyball/internal/feedback/signal"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
@@ -22,11 +23,12 @@ import (
 // sources answers what controllers and gates ask for.
 func (a *App) sources() map[string]control.Source {
 	return map[string]control.Source{
-		"arms":      a.arms,
-		"workload":  a.workloads,
-		"traffic":   a.split,
-		"objective": a.watcher.Source,
-		"budget":    policy.Source(a.env.Reader, a.watcher.Budgets),
+		"arms":            a.arms,
+		"workload":        a.workloads,
+		"traffic":         a.split,
+		"objective":       a.watcher.Source,
+		"budget":          policy.Source(a.env.Reader, a.watcher.Budgets),
+		oncall.SourceName: oncall.Source(a.env.Reader),
 	}
 }
 

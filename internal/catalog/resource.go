@@ -88,7 +88,8 @@ type Rollout struct {
 type TeamSpec struct {
 	Description string    `json:"description,omitempty"`
 	Members     []string  `json:"members,omitempty"`
-	Page        []Webhook `json:"page,omitempty"` // called when a person is needed
+	Page        []Webhook `json:"page,omitempty"`       // called when a person is needed
+	Escalation  string    `json:"escalation,omitempty"` // an EscalationPolicy, instead of page
 }
 
 // Webhook is an address that is called with a Standard Webhooks signature.
@@ -273,6 +274,7 @@ func validateRollout(c *resource.Checker, at string, r *Rollout) {
 }
 
 func validateTeam(c *resource.Checker, t *TeamSpec) {
+	c.Refers("escalation", "EscalationPolicy", t.Escalation)
 	for i, w := range t.Page {
 		if !strings.HasPrefix(w.URL, "http://") && !strings.HasPrefix(w.URL, "https://") {
 			c.Errorf(fmt.Sprintf("page[%d].url", i), "format", "%q is not an http or https address", w.URL)

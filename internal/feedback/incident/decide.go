@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
-	"github.com/flyball-dev/flyball/internal/kernel/action"
+	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
@@ -20,6 +20,8 @@ type State struct {
 	Users   bool              `json:"users"` // the environment is the one that users meet: the last on the way
 	Page    []catalog.Webhook `json:"page,omitempty"`
 	Runbook string            `json:"runbook,omitempty"`
+	Policy  string            `json:"policy,omitempty"` // the team's EscalationPolicy, instead of Page
+	Turn    int               `json:"turn,omitempty"`   // escalations begun by it so far
 }
 
 // suspicion is how long after its promotion a revision is worth naming when
@@ -39,6 +41,7 @@ func Controller() control.Controller[State] {
 		},
 		Active: active,
 		Load:   load,
+		Needs:  needs,
 		Decide: Decide,
 	}
 }
@@ -78,7 +81,12 @@ func load(ctx context.Context, r projection.Reader, key string) (State, error) {
 	if err != nil && problem.KindOf(err) != problem.NotFound {
 		return s, err
 	}
-	s.Page = team.Page
+	s.Page, s.Policy = team.Page, team.Escalation
+	if s.Policy != "" {
+		if s.Turn, _, err = projection.Get[int](ctx, r, turnName, s.Policy); err != nil {
+			return s, err
+		}
+	}
 	environments, err := catalog.Environments(ctx, r)
 	if n := len(environments); n > 0 {
 		s.Users = environments[n-1].Name == desk.Environment
@@ -92,6 +100,9 @@ func load(ctx context.Context, r projection.Reader, key string) (State, error) {
 // to it, pages when it is new or got worse, and says when it is mitigated.
 func Decide(v control.View[State], now time.Time) control.Plan {
 	d := desk{State: v.State, now: now}
+	if _, ok := v.Reading(oncall.SourceName, &d.standing); !ok {
+		d.standing = nil
+	}
 	for _, s := range v.State.Pending {
 		if d.Open == nil {
 			if !s.triggers() {
@@ -108,7 +119,7 @@ func Decide(v control.View[State], now time.Time) control.Plan {
 	d.page()
 	d.mitigate()
 	if len(d.plan.Facts) == 0 {
-		return control.Plan{}
+		return control.Plan{Wake: d.plan.Wake}
 	}
 	d.plan.Evidence = map[string]any{"incident": d.Open.Incident, "severity": d.Open.Severity, "firing": len(d.Firing), "links": len(d.Open.Links)}
 	return d.plan
@@ -117,8 +128,9 @@ func Decide(v control.View[State], now time.Time) control.Plan {
 // desk is a decision being made.
 type desk struct {
 	State
-	now  time.Time
-	plan control.Plan
+	now      time.Time
+	standing *oncall.Standing // of the team's policy, when it was asked for
+	plan     control.Plan
 }
 
 func (d *desk) fact(typ string, data any) {
@@ -203,45 +215,6 @@ func (d *desk) title(s Signal) string {
 		return fmt.Sprintf("error budget of %s is spent", s.Objective)
 	}
 	return fmt.Sprintf("%s: %s", d.Service, s.Text)
-}
-
-// page brings the incident to people when it is new to them, or worse than
-// what they were told. What hurts no user waits for working hours.
-func (d *desk) page() {
-	i := *d.Open
-	if i.Severity >= severityNoUser || i.Paged != 0 && i.Paged <= i.Severity {
-		return
-	}
-	p := Paged{Place: i.Place, Severity: i.Severity, Webhooks: len(d.State.Page)}
-	kind := PageOpened
-	p.Reason = fmt.Sprintf("severity %d", i.Severity)
-	if i.Paged != 0 {
-		kind = PageWorse
-		p.Reason = fmt.Sprintf("severity %d, after %d", i.Severity, i.Paged)
-	}
-	if p.Webhooks == 0 {
-		p.Reason = fmt.Sprintf("nobody is paged: team %q names no webhook", i.Team)
-	}
-	i.Paged, i.Webhooks = p.Severity, p.Webhooks
-	d.Open = &i
-	d.fact(EventPaged, p)
-	d.because("page", "severity", i.Event, "%s: %s", i.Incident, p.Reason)
-	for n, w := range d.State.Page {
-		d.plan.Actions = append(d.plan.Actions, action.Proposal{
-			ID: pageID(i.Incident, i.Severity, n), Type: ActionPage, Subject: "incident/" + i.Incident,
-			Reason: fmt.Sprintf("page team %s: %s", i.Team, i.Title),
-			Params: action.Params(Page{
-				Type: kind, URL: w.URL, SecretEnv: w.SecretEnv, At: d.now,
-				Data: PageData{Place: i.Place, Severity: i.Severity, Title: i.Title, BeganAt: i.BeganAt, OpenedAt: i.OpenedAt, Runbook: d.Runbook, Links: bounded(i.Links)},
-			}),
-		})
-	}
-}
-
-// bounded is the beginning of the links, short enough for a message.
-func bounded(links []Link) []Link {
-	const most = 20
-	return links[:min(len(links), most)]
 }
 
 func (d *desk) mitigate() {

@@ -1,6 +1,10 @@
 package incident
 
-import "time"
+import (
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/feedback/oncall"
+)
 
 // The facts about incidents. Their stream is incident/SERVICE.ENVIRONMENT, so
 // that two can never be opened there at once; their subject is incident/NAME.
@@ -76,6 +80,11 @@ type Paged struct {
 	Severity int    `json:"severity"`
 	Webhooks int    `json:"webhooks"` // 0: nobody, for the reason
 	Reason   string `json:"reason"`
+	// By a policy: whom, and how far it has gone with that.
+	People     []string           `json:"people,omitempty"`
+	Step       int                `json:"step,omitempty"`    // from 1; 0 is the last resort
+	Attempt    int                `json:"attempt,omitempty"` // from 1; above when the steps are repeated
+	Escalation *oncall.Escalation `json:"escalation,omitempty"`
 }
 
 // Said is what a person, or the controller, says about an incident.

@@ -22,6 +22,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/adapter/webhook"
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
+	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
@@ -48,7 +49,7 @@ type room struct {
 }
 
 func projections() []*projection.Projection {
-	return append(incident.Projections(), catalog.Projection(), action.Projection())
+	return append(incident.Projections(), catalog.Projection(), action.Projection(), oncall.Projection())
 }
 
 func newRoom(t *testing.T, more ...control.Processor) *room {
@@ -57,7 +58,8 @@ func newRoom(t *testing.T, more ...control.Processor) *room {
 	t.Cleanup(func() { store.Close() })
 	r := &room{t: t, clock: c, store: store, states: projection.NewRunner(store.Log(), store.States(), projections()...)}
 	r.Incidents = &incident.Incidents{Log: store.Log(), Reader: store.States(), Clock: c, Sync: r.states.CatchUp}
-	env := &control.Env{Log: store.Log(), Reader: store.States(), Lease: func() event.Lease { return event.Lease{} }, Now: c.Now, Sync: r.states.CatchUp}
+	sources := map[string]control.Source{oncall.SourceName: oncall.Source(store.States())}
+	env := &control.Env{Log: store.Log(), Reader: store.States(), Sources: sources, Lease: func() event.Lease { return event.Lease{} }, Now: c.Now, Sync: r.states.CatchUp}
 	processors := append([]control.Processor{control.Bind(incident.Controller())}, more...)
 	r.control = control.NewRunner(env, c, slog.New(slog.NewTextHandler(io.Discard, nil)), processors...)
 	if err := r.control.Start(t.Context()); err != nil {
@@ -95,6 +97,43 @@ func (r *room) record(stream string, d event.Draft) {
 	if _, err := r.Log.Append(r.t.Context(), event.Batch{Stream: stream, Expect: event.AnyVersion, Drafts: []event.Draft{d}}); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// declare applies a file of resources, team and all.
+func (r *room) declare(file []byte) {
+	r.t.Helper()
+	r.declareQuietly(file)
+	r.settle()
+	r.fresh()
+}
+
+// declareQuietly leaves it to others to notice.
+func (r *room) declareQuietly(file []byte) {
+	r.t.Helper()
+	kinds := append(catalog.Kinds(), oncall.Kinds()...)
+	set, findings := resource.Load(resource.NewRegistry(kinds...), map[string][]byte{"resources.yaml": file})
+	if set == nil {
+		r.t.Fatal(findings)
+	}
+	for _, o := range set.All() {
+		r.apply(o.Kind, o.Metadata.Name, o.Spec)
+	}
+}
+
+// advance goes on to a moment, and stops wherever a controller wants to wake.
+func (r *room) advance(to time.Time, each func()) {
+	r.t.Helper()
+	for {
+		_, until := r.control.Step(r.t.Context())
+		next := r.clock.Now().Add(until)
+		if next.After(to) {
+			break
+		}
+		r.clock.AdvanceTo(next)
+		r.settle()
+		each()
+	}
+	r.clock.AdvanceTo(to)
 }
 
 // settle lets the controllers do everything that is due.
@@ -151,8 +190,10 @@ var (
 //
 //	TIME TYPE {data}            an event of another room, TIME as 12:00:05
 //	TIME call OPERATION {input}  by a developer of the team
+//	TIME wait                    time passes
 //
-// and "want" is what the room records: facts with their telling fields,
+// "resources" may declare the team's policy, schedules and people, and "want"
+// is what the room records: facts with their telling fields,
 // actions, refusals, and at the end the incidents.
 func TestScenarios(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.txtar")
@@ -167,7 +208,12 @@ func TestScenarios(t *testing.T) {
 			}
 			r := newRoom(t)
 			var got strings.Builder
-			for line := range strings.Lines(string(archive.Files[0].Data)) {
+			in, want := archive.Files[0].Data, &archive.Files[len(archive.Files)-1].Data
+			if archive.Files[0].Name == "resources" {
+				in = archive.Files[1].Data
+				r.declare(archive.Files[0].Data)
+			}
+			for line := range strings.Lines(string(in)) {
 				if line = strings.TrimSpace(line); line != "" {
 					r.play(line, &got)
 				}
@@ -175,12 +221,12 @@ func TestScenarios(t *testing.T) {
 			r.incidents(&got)
 			r.replay()
 			r.rebuild()
-			if want := string(archive.Files[1].Data); got.String() == want {
+			if got.String() == string(*want) {
 				return
 			} else if !*update {
-				t.Fatalf("got\n%s\nwant\n%s", got.String(), want)
+				t.Fatalf("got\n%s\nwant\n%s", got.String(), *want)
 			}
-			archive.Files[1].Data = []byte(got.String())
+			*want = []byte(got.String())
 			if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -195,8 +241,17 @@ func (r *room) play(line string, out *strings.Builder) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.clock.AdvanceTo(start.Truncate(24 * time.Hour).Add(clockTime.Sub(clockTime.Truncate(24 * time.Hour))))
+	tell := func() {
+		for _, e := range r.fresh() {
+			r.tell(e, out)
+		}
+	}
+	r.advance(start.Truncate(24*time.Hour).Add(clockTime.Sub(clockTime.Truncate(24*time.Hour))), tell)
 	typ, data, _ := strings.Cut(rest, " ")
+	if typ == "wait" {
+		tell()
+		return
+	}
 	if typ == "call" {
 		name, input, _ := strings.Cut(data, " ")
 		if _, err := r.call(name, developer, input); err != nil {
@@ -216,9 +271,7 @@ func (r *room) play(line string, out *strings.Builder) {
 		r.record(stream, event.Draft{Type: typ, Actor: "controller:x", Data: json.RawMessage(data)})
 	}
 	r.settle()
-	for _, e := range r.fresh() {
-		r.tell(e, out)
-	}
+	tell()
 }
 
 func (r *room) tell(e event.Event, out *strings.Builder) {
@@ -226,6 +279,7 @@ func (r *room) tell(e event.Event, out *strings.Builder) {
 	var d struct {
 		Incident, Kind, Role, Title, Text, Reason, Rollout string
 		Severity                                           any
+		People                                             []string
 		Type                                               string
 		ID                                                 string
 	}
@@ -242,6 +296,9 @@ func (r *room) tell(e event.Event, out *strings.Builder) {
 			if s != "" {
 				fmt.Fprintf(out, " %s", s)
 			}
+		}
+		if len(d.People) > 0 {
+			fmt.Fprintf(out, " %s", strings.Join(d.People, "+"))
 		}
 		for _, s := range []string{d.Title, d.Text, d.Reason} {
 			if s != "" {

@@ -1,12 +1,14 @@
 package incident
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
@@ -19,17 +21,20 @@ const ActionPage = "notify.page"
 
 // The types of message.
 const (
-	PageOpened = "incident.opened"
-	PageWorse  = "incident.escalated"
+	PageOpened     = "incident.opened"
+	PageWorse      = "incident.escalated"
+	PageUnanswered = "incident.unanswered" // by a policy: whoever was paged before has not answered
 )
 
-// Page is one message to one webhook. The secret that signs it is not in it.
+// Page is one message to one webhook, or to one person. The secrets that sign
+// it are not in it.
 type Page struct {
-	Type      string    `json:"type"`
-	URL       string    `json:"url"`
-	SecretEnv string    `json:"secret_env,omitempty"`
-	At        time.Time `json:"at"`
-	Data      PageData  `json:"data"`
+	Type      string           `json:"type"`
+	URL       string           `json:"url,omitempty"`
+	SecretEnv string           `json:"secret_env,omitempty"`
+	Contacts  []oncall.Contact `json:"contacts,omitempty"` // instead of URL: tried in order until one accepts
+	At        time.Time        `json:"at"`
+	Data      PageData         `json:"data"`
 }
 
 // PageData is what whoever is paged gets to know.
@@ -42,6 +47,17 @@ type PageData struct {
 	Runbook  string    `json:"runbook,omitempty"`
 	URL      string    `json:"url,omitempty"` // of the incident's page
 	Links    []Link    `json:"links"`
+	Paged    *Summons  `json:"paged,omitempty"` // by a policy: who, and why they
+}
+
+// Summons says why a page came to somebody.
+type Summons struct {
+	Person  string `json:"person"`
+	Via     string `json:"via,omitempty"` // such as schedule payments
+	Policy  string `json:"policy"`
+	Step    int    `json:"step"`    // from 1; 0 is the last resort
+	Attempt int    `json:"attempt"` // from 1
+	Reason  string `json:"reason"`
 }
 
 // message is the body, in the form Standard Webhooks recommends.
@@ -78,9 +94,27 @@ func PageType(n notify.Notifier, web string) control.Type {
 			if err != nil {
 				return nil, err
 			}
-			// A team's page is declared in git, reviewed like code.
-			to := notify.Target{URL: p.URL, SecretEnv: p.SecretEnv, Class: notify.Declared}
-			return n.Send(ctx, notify.Message{ID: a.ID, To: to, Body: body})
+			if len(p.Contacts) == 0 {
+				p.Contacts = []oncall.Contact{{URL: p.URL, SecretEnv: p.SecretEnv}}
+			}
+			return reach(ctx, n, a.ID, body, p.Contacts)
 		},
 	}
+}
+
+// reach tries contacts in order until one accepts. It fails for good only when
+// every one of them does.
+func reach(ctx context.Context, n notify.Notifier, id string, body []byte, contacts []oncall.Contact) (receipt notify.Receipt, err error) {
+	var later error
+	for _, c := range contacts {
+		// Contacts are declared in git, reviewed like code.
+		to := notify.Target{URL: c.URL, SecretEnv: c.SecretEnv, Class: notify.Declared}
+		if receipt, err = n.Send(ctx, notify.Message{ID: id, To: to, Body: body}); err == nil {
+			return receipt, nil
+		}
+		if problem.KindOf(err) != problem.Invalid {
+			later = err
+		}
+	}
+	return receipt, cmp.Or(later, err)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 )
@@ -13,24 +14,26 @@ import (
 // Incident is the folded state of one incident.
 type Incident struct {
 	Place
-	Severity       int       `json:"severity" doc:"1 is worst, 4 hurts no user"`
-	Title          string    `json:"title"`
-	State          string    `json:"state" doc:"open, acknowledged, mitigated or resolved"`
-	BeganAt        time.Time `json:"began_at" doc:"when what opened it happened"`
-	OpenedAt       time.Time `json:"opened_at"`
-	OpenedBy       string    `json:"opened_by"`
-	AcknowledgedAt time.Time `json:"acknowledged_at,omitzero"`
-	AcknowledgedBy string    `json:"acknowledged_by,omitempty"`
-	MitigatedAt    time.Time `json:"mitigated_at,omitzero" doc:"when users were no longer hurt"`
-	Mitigation     string    `json:"mitigation,omitempty"`
-	ResolvedAt     time.Time `json:"resolved_at,omitzero"`
-	ResolvedBy     string    `json:"resolved_by,omitempty"`
-	Resolution     string    `json:"resolution,omitempty"`
-	Paged          int       `json:"paged" doc:"severity people were last paged with, 0 for not yet"`
-	Webhooks       int       `json:"webhooks" doc:"webhooks that were called then"`
-	Links          []Link    `json:"links" doc:"rollouts, changes and alerts it is connected with, at most 200"`
-	Event          string    `json:"event" doc:"ID of incident.opened"`
-	Position       int64     `json:"position" doc:"of that event in the log"`
+	Severity       int                `json:"severity" doc:"1 is worst, 4 hurts no user"`
+	Title          string             `json:"title"`
+	State          string             `json:"state" doc:"open, acknowledged, mitigated or resolved"`
+	BeganAt        time.Time          `json:"began_at" doc:"when what opened it happened"`
+	OpenedAt       time.Time          `json:"opened_at"`
+	OpenedBy       string             `json:"opened_by"`
+	AcknowledgedAt time.Time          `json:"acknowledged_at,omitzero"`
+	AcknowledgedBy string             `json:"acknowledged_by,omitempty"`
+	MitigatedAt    time.Time          `json:"mitigated_at,omitzero" doc:"when users were no longer hurt"`
+	Mitigation     string             `json:"mitigation,omitempty"`
+	ResolvedAt     time.Time          `json:"resolved_at,omitzero"`
+	ResolvedBy     string             `json:"resolved_by,omitempty"`
+	Resolution     string             `json:"resolution,omitempty"`
+	Paged          int                `json:"paged" doc:"severity people were last paged with, 0 for not yet"`
+	Webhooks       int                `json:"webhooks" doc:"webhooks, or people, that were paged then"`
+	Escalation     *oncall.Escalation `json:"escalation,omitempty" table:"-" doc:"how far the pages by the team's policy have gone"`
+	People         []string           `json:"people,omitempty" doc:"who was paged last by the team's policy"`
+	Links          []Link             `json:"links" doc:"rollouts, changes and alerts it is connected with, at most 200"`
+	Event          string             `json:"event" doc:"ID of incident.opened"`
+	Position       int64              `json:"position" doc:"of that event in the log"`
 }
 
 // Desk is one service in one environment as the controller sees it.
@@ -57,10 +60,11 @@ type Recent struct {
 
 // The projections: incidents by name, indexed by "state" (open or resolved),
 // "service" and "all" in order of their beginning; desks by SERVICE.ENVIRONMENT,
-// indexed by "busy".
+// indexed by "busy"; how many escalations were begun, by policy.
 const (
 	ProjectionName = "incident"
 	deskName       = "incident.desk"
+	turnName       = "incident.turn"
 )
 
 // Projections folds incidents and desks.
@@ -100,7 +104,18 @@ func Projections() []*projection.Projection {
 			return []projection.Index{{Name: "busy", Value: "yes", Sort: key}}
 		},
 	})
-	return []*projection.Projection{incidents, desks}
+	turns := projection.Define(projection.Fold[int]{
+		Name: turnName, Version: 1, Types: []string{EventPaged},
+		Keys: func(e event.Event) []string {
+			p, err := event.Decode[Paged](e)
+			if err != nil || p.Escalation == nil || !p.begins() {
+				return nil
+			}
+			return []string{p.Escalation.Policy}
+		},
+		Apply: func(_ string, n int, _ event.Event) (int, error) { return n + 1, nil },
+	})
+	return []*projection.Projection{incidents, desks, turns}
 }
 
 // The states of an incident.
@@ -124,13 +139,13 @@ func (i Incident) apply(e event.Event) (Incident, error) {
 	}
 	if e.Type == EventPaged {
 		p, err := event.Decode[Paged](e)
-		i.Paged, i.Webhooks = p.Severity, p.Webhooks
-		return i, err
+		return i.paged(p), err
 	}
 	s, err := event.Decode[Said](e)
 	switch e.Type {
 	case EventAcknowledged:
 		i.AcknowledgedAt, i.AcknowledgedBy = e.Time, e.Actor
+		i = i.answered()
 	case EventMitigated:
 		i.MitigatedAt, i.Mitigation = e.Time, s.Reason
 	case EventResolved:
@@ -138,6 +153,25 @@ func (i Incident) apply(e event.Event) (Incident, error) {
 	}
 	i.State = i.state()
 	return i, err
+}
+
+// paged is the incident after people were paged.
+func (i Incident) paged(p Paged) Incident {
+	i.Paged, i.Webhooks, i.People = p.Severity, p.Webhooks, p.People
+	if p.Escalation != nil {
+		i.Escalation = p.Escalation
+	}
+	return i
+}
+
+// answered is the incident with its pages at an end.
+func (i Incident) answered() Incident {
+	if i.Escalation != nil {
+		e := *i.Escalation
+		e.Stopped = true
+		i.Escalation = &e
+	}
+	return i
 }
 
 func (i Incident) state() string {

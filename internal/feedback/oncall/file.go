@@ -44,9 +44,19 @@ func Load(files map[string][]byte, others ...*resource.Kind) (Plan, []problem.Fi
 	return p, findings, nil
 }
 
-// fileKinds are the kinds as plain files are checked by them: what stands in
-// other files is not asked for.
-func fileKinds() []*resource.Kind { return Kinds() }
+// fileKinds are the kinds as plain files are checked by them: teams, which may
+// stand in another file, are not asked for.
+func fileKinds() []*resource.Kind {
+	kinds := Kinds()
+	for i, k := range kinds {
+		if k.Name == KindEscalation {
+			kinds[i] = resource.Define(KindEscalation, resource.Options[EscalationSpec]{
+				Summary: k.Summary, Defaults: escalationDefaults, Validate: func(c *resource.Checker, e *EscalationSpec) { checkEscalation(c, e, false) },
+			})
+		}
+	}
+	return kinds
+}
 
 // Names lists the schedules in order.
 func (p Plan) Names() []string { return slices.Sorted(maps.Keys(p.Schedules)) }

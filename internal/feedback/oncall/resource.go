@@ -103,8 +103,9 @@ type Hours struct {
 
 // The kinds.
 const (
-	KindSchedule = "Schedule"
-	KindPerson   = "Person"
+	KindSchedule   = "Schedule"
+	KindPerson     = "Person"
+	KindEscalation = "EscalationPolicy"
 )
 
 // Kinds declares the kinds of this room.
@@ -115,6 +116,9 @@ func Kinds() []*resource.Kind {
 		}),
 		resource.Define(KindPerson, resource.Options[PersonSpec]{
 			Summary: "how somebody is reached, and when better not", Validate: validatePerson,
+		}),
+		resource.Define(KindEscalation, resource.Options[EscalationSpec]{
+			Summary: "whom to page, and whom next while nobody answers", Defaults: escalationDefaults, Validate: validateEscalation,
 		}),
 	}
 }

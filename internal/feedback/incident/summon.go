@@ -1,0 +1,171 @@
+package incident
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/flyball-dev/flyball/internal/feedback/oncall"
+	"github.com/flyball-dev/flyball/internal/kernel/action"
+	"github.com/flyball-dev/flyball/internal/kernel/control"
+)
+
+// page brings the incident to people when it is new to them, or worse than
+// what they were told; by a team's policy it goes on until somebody answers.
+// What hurts no user waits for working hours.
+func (d *desk) page() {
+	switch {
+	case d.news() && d.Policy != "":
+		d.begin()
+	case d.news():
+		d.call("")
+	case d.Open.Escalation != nil:
+		d.escalate(PageUnanswered)
+	}
+}
+
+// news reports whether people must hear of the incident, or hear of it again.
+func (d *desk) news() bool {
+	i := d.Open
+	return i.Severity < severityNoUser && (i.Paged == 0 || i.Paged > i.Severity)
+}
+
+// needs asks for who would be paged when a decision may page by a policy.
+func needs(_ string, s State, now time.Time) []control.Request {
+	if s.Policy == "" {
+		return nil
+	}
+	wanted := len(s.Pending) > 0
+	if i := s.Open; i != nil {
+		d := desk{State: s}
+		wanted = wanted || d.news() || i.Escalation != nil && i.Escalation.Live() && !now.Before(i.Escalation.Due)
+	}
+	if !wanted {
+		return nil
+	}
+	return []control.Request{{Name: oncall.SourceName, Source: oncall.SourceName, Args: oncall.Ask{Policy: s.Policy}}}
+}
+
+// begin pages by the team's policy, from its first step.
+func (d *desk) begin() {
+	kind := PageOpened
+	if d.Open.Paged != 0 {
+		kind = PageWorse
+	}
+	i := *d.Open
+	i.Escalation = &oncall.Escalation{Policy: d.Policy, Due: d.now, Turn: d.Turn}
+	d.Open = &i
+	d.escalate(kind)
+}
+
+// canWait is the least severity that leaves people their quiet hours.
+const canWait = severityCaught
+
+// escalate pages whoever is next, if it is time. While users are not hurt any
+// more, it waits.
+func (d *desk) escalate(kind string) {
+	i := *d.Open
+	if !i.Escalation.Live() || !i.MitigatedAt.IsZero() || i.Severity >= severityNoUser {
+		return
+	}
+	var standing oncall.Standing
+	if d.standing == nil {
+		d.plan.Wake = i.Escalation.Due
+		return
+	}
+	standing = *d.standing
+	calls, ok, wake := oncall.Next(*i.Escalation, standing, i.Severity >= canWait, d.now)
+	d.plan.Wake = wake
+	if !ok {
+		return
+	}
+	if i.Escalation.Paged+len(calls.Recipients) == 0 && len(d.State.Page) > 0 {
+		d.call(calls.Reason + "; the team's webhooks are called")
+		return
+	}
+	p := Paged{
+		Place: i.Place, Severity: i.Severity, Webhooks: len(calls.Recipients), Reason: calls.Reason,
+		Step: calls.Step, Attempt: calls.Attempt, Escalation: &calls.After,
+	}
+	for _, r := range calls.Recipients {
+		p.People = append(p.People, r.Name)
+	}
+	i = i.paged(p)
+	d.Open = &i
+	d.fact(EventPaged, p)
+	d.because("page", "escalation", i.Event, "%s: %s", i.Incident, p.Reason)
+	for _, r := range calls.Recipients {
+		m := Page{Type: kind, Contacts: r.Contacts}
+		m.Data.Paged = &Summons{Person: r.Name, Via: r.Via, Policy: i.Escalation.Policy, Step: p.Step, Attempt: p.Attempt, Reason: p.Reason}
+		d.propose(summonID(p, r.Name), "page "+r.Name, m)
+	}
+}
+
+// begins reports whether a page is the first by its policy.
+func (p Paged) begins() bool { return p.Escalation.Paged == p.Webhooks }
+
+// summonID is the same for the same page: one for each incident, severity,
+// step, attempt and person.
+func summonID(p Paged, name string) string {
+	plain := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
+			return r
+		}
+		return '_'
+	}, name)
+	if plain != name { // names that look alike are not one
+		plain = fmt.Sprintf("%s-%x", plain[:min(len(plain), 40)], sha256.Sum256([]byte(name)))[:min(len(plain), 40)+9]
+	}
+	step := fmt.Sprintf("step%d", p.Step)
+	if p.Step == 0 {
+		step = "last"
+	}
+	// A message identifier has no dots: they separate what is signed.
+	return fmt.Sprintf("page-%s-sev%d-%s-try%d-%s", strings.ReplaceAll(p.Incident, ".", "_"), p.Severity, step, p.Attempt, plain)
+}
+
+// call calls the team's webhooks, once. despite says why no policy did better.
+func (d *desk) call(despite string) {
+	i := *d.Open
+	p := Paged{Place: i.Place, Severity: i.Severity, Webhooks: len(d.State.Page)}
+	kind := PageOpened
+	p.Reason = fmt.Sprintf("severity %d", i.Severity)
+	if i.Paged != 0 {
+		kind = PageWorse
+		p.Reason = fmt.Sprintf("severity %d, after %d", i.Severity, i.Paged)
+	}
+	if p.Webhooks == 0 {
+		p.Reason = fmt.Sprintf("nobody is paged: team %q names no webhook", i.Team)
+	}
+	if despite != "" {
+		p.Reason = despite
+		e := *i.Escalation
+		e.Done = true
+		p.Escalation = &e
+	}
+	i = i.paged(p)
+	d.Open = &i
+	d.fact(EventPaged, p)
+	d.because("page", "severity", i.Event, "%s: %s", i.Incident, p.Reason)
+	for n, w := range d.State.Page {
+		d.propose(pageID(i.Incident, i.Severity, n), "page team "+i.Team, Page{Type: kind, URL: w.URL, SecretEnv: w.SecretEnv})
+	}
+}
+
+// propose proposes one page, with what whoever gets it must know.
+func (d *desk) propose(id, reason string, p Page) {
+	i := *d.Open
+	p.At = d.now
+	p.Data.Place, p.Data.Severity, p.Data.Title = i.Place, i.Severity, i.Title
+	p.Data.BeganAt, p.Data.OpenedAt, p.Data.Runbook, p.Data.Links = i.BeganAt, i.OpenedAt, d.Runbook, bounded(i.Links)
+	d.plan.Actions = append(d.plan.Actions, action.Proposal{
+		ID: id, Type: ActionPage, Subject: "incident/" + i.Incident, Reason: reason + ": " + i.Title, Params: action.Params(p),
+	})
+}
+
+// bounded is the beginning of the links, short enough for a message.
+func bounded(links []Link) []Link {
+	const most = 20
+	return links[:min(len(links), most)]
+}
