@@ -223,3 +223,6 @@ func (o *output) String() string {
 func (s *Stage) Down(ctx context.Context) error {
 	return errors.Join(s.Stop(), command(ctx, s.Repo, s.Binary, "down"))
 }
+
+// Address is where API and pages are.
+func (s *Stage) Address() string { return s.listen }

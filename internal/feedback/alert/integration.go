@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"strings"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
@@ -103,9 +104,10 @@ func (i *Intake) Authenticate(ctx context.Context, key string) (Integration, err
 	return Integration{}, unknown
 }
 
-// place is where an alert belongs: what its labels say when the catalog knows
-// it, else what its integration says, else the integration's own name, so that
-// no alert is without a home.
+// place is where an alert belongs: the service that its labels or its
+// integration name and the catalog knows, else the one that its label names
+// although the catalog does not, else the integration's own name, so that no
+// alert is without a home.
 func (i *Intake) place(ctx context.Context, in Integration, r Report) (service, team, environment string, err error) {
 	environment = first(r.Labels["environment"], r.Labels["env"], in.Environment)
 	if environment == "" || !plainName(environment) {
@@ -130,7 +132,11 @@ func (i *Intake) place(ctx context.Context, in Integration, r Report) (service, 
 			return "", "", "", err
 		}
 	}
-	return first(in.Service, in.Name), first(in.Team, r.Labels["team"]), environment, nil
+	service = strings.ToLower(r.Labels["service"])
+	if !plainName(service) {
+		service = first(in.Service, in.Name)
+	}
+	return service, first(in.Team, r.Labels["team"]), environment, nil
 }
 
 // plainName reports whether s may be part of a stream's name.

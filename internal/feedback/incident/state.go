@@ -231,10 +231,22 @@ func (d Desk) apply(e event.Event) (Desk, error) {
 	}
 	d.Firing = firing(d.Firing, e, s)
 	// What opens nothing matters only to an incident that is, or will be, open.
-	if s.triggers() || d.Open != nil || len(d.Pending) > 0 {
+	if (s.triggers() || d.Open != nil || len(d.Pending) > 0) && !d.flooded(s) {
 		d.Pending = append(slices.Clip(d.Pending), s)
 	}
 	return d, nil
+}
+
+// In a storm a place has more alerts than a person can read. What it takes to
+// open an incident, and to know whether it still hurts, is in the first of them;
+// all are in the alerts' own list.
+const (
+	maxFiring  = 500 // page-level alerts that are followed
+	maxPending = 100 // signals that wait, beyond which further alerts are not linked
+)
+
+func (d Desk) flooded(s Signal) bool {
+	return len(d.Pending) >= maxPending && (s.Kind == KindAlert || s.Kind == KindResolution)
 }
 
 func firing(before map[string]Signal, e event.Event, s Signal) map[string]Signal {
@@ -243,9 +255,9 @@ func firing(before map[string]Signal, e event.Event, s Signal) map[string]Signal
 		after[k] = v
 	}
 	switch {
-	case e.Type == alertFired && s.Page:
+	case e.Type == alertFired && s.Page && len(after) < maxFiring:
 		after[s.Alert] = s
-	case e.Type == alertResolved:
+	case e.Type == alertResolved, e.Type == alertFired && !s.Page:
 		delete(after, s.Alert)
 	}
 	return after
