@@ -109,6 +109,10 @@ type Taken struct {
 func (i *Intake) Take(ctx context.Context, in Integration, reports []Report) (Taken, error) {
 	var out Taken
 	now := i.Clock.Now().UTC()
+	users, err := i.users(ctx)
+	if err != nil {
+		return out, err
+	}
 	places := map[[4]string][3]string{}
 	work := make([]step, 0, len(reports))
 	for n := range reports {
@@ -121,7 +125,7 @@ func (i *Intake) Take(ctx context.Context, in Integration, reports []Report) (Ta
 		of := [4]string{r.Labels["service"], r.Labels["environment"] + "\x00" + r.Labels["env"], r.Labels["job"], r.Labels["app"]}
 		at, ok := places[of]
 		if !ok {
-			service, team, environment, err := i.place(ctx, in, *r)
+			service, team, environment, err := i.place(ctx, in, *r, users)
 			if err != nil {
 				return out, err
 			}

@@ -108,17 +108,9 @@ func (i *Intake) Authenticate(ctx context.Context, key string) (Integration, err
 // integration name and the catalog knows, else the one that its label names
 // although the catalog does not, else the integration's own name, so that no
 // alert is without a home.
-func (i *Intake) place(ctx context.Context, in Integration, r Report) (service, team, environment string, err error) {
-	environment = first(r.Labels["environment"], r.Labels["env"], in.Environment)
-	if environment == "" || !plainName(environment) {
-		list, err := catalog.Environments(ctx, i.Reader)
-		if err != nil {
-			return "", "", "", err
-		}
-		environment = "prod"
-		if n := len(list); n > 0 {
-			environment = list[n-1].Name
-		}
+func (i *Intake) place(ctx context.Context, in Integration, r Report, users string) (service, team, environment string, err error) {
+	if environment = first(r.Labels["environment"], r.Labels["env"], in.Environment); !plainName(environment) {
+		environment = users
 	}
 	for _, name := range []string{r.Labels["service"], r.Labels["flyball_service"], in.Service, r.Labels["job"], r.Labels["app"]} {
 		if name == "" {
@@ -137,6 +129,15 @@ func (i *Intake) place(ctx context.Context, in Integration, r Report) (service, 
 		service = first(in.Service, in.Name)
 	}
 	return service, first(in.Team, r.Labels["team"]), environment, nil
+}
+
+// users is the environment that users meet: the last on the way.
+func (i *Intake) users(ctx context.Context) (string, error) {
+	list, err := catalog.Environments(ctx, i.Reader)
+	if n := len(list); n > 0 {
+		return list[n-1].Name, err
+	}
+	return "prod", err
 }
 
 // plainName reports whether s may be part of a stream's name.
