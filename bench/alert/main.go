@@ -2,16 +2,16 @@
 // Alertmanager: one generator, the same alerts, the same receiver, one after
 // the other on one machine.
 //
-//	go run ./bench/alert
-//	go run ./bench/alert -kills 100      # kill -9 during the storm, so many times
+//		go run ./bench/alert
+//		go run ./bench/alert -kills 100      # kill -9 during the storm, so many times
 //
-//   - ingest: distinct alerts in batches of 64 over 16 connections, until all
-//     are answered; ours are on disk (fsync) by then, Alertmanager's in memory.
-//   - page: one alert in a group of its own at fixed instants, until the
-//     webhook's receiver has it.
-//   - storm: 50,000 alerts in 1,000 groups; every group has to reach the
-//     receiver. Raw duplicates are messages beyond the first of a group; what is
-//     left after the receiver deduplicates by webhook-id stands beside them.
+//	  - ingest: distinct alerts in batches of 64 over 16 connections, until all
+//	    are answered; ours are on disk (fsync) by then, Alertmanager's in memory.
+//	  - page: one alert in a group of its own at fixed instants, until the
+//	    webhook's receiver has it.
+//	  - storm: 50,000 alerts in 1,000 groups; every group has to reach the
+//	    receiver. Raw duplicates are messages beyond the first of a group; what is
+//	    left after the receiver deduplicates by webhook-id stands beside them.
 //
 // Processor time is user plus system time of the server's process from /proc.
 package main
