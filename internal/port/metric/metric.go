@@ -1,8 +1,14 @@
 package metric
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
 )
 
 // Engine evaluates PromQL and gives stored samples. It is safe for concurrent
@@ -133,3 +139,28 @@ const (
 	TypeSummary   Type = "summary"
 	TypeUnknown   Type = "unknown"
 )
+
+// CompareLabels orders series: by name of the metric, then label by label.
+func CompareLabels(a, b Labels) int {
+	if c := strings.Compare(a[NameLabel], b[NameLabel]); c != 0 {
+		return c
+	}
+	x, y := slices.Sorted(maps.Keys(a)), slices.Sorted(maps.Keys(b))
+	for i := range min(len(x), len(y)) {
+		if c := cmp.Or(strings.Compare(x[i], y[i]), strings.Compare(a[x[i]], b[y[i]])); c != 0 {
+			return c
+		}
+	}
+	return len(x) - len(y)
+}
+
+// Check refuses steps that are none, or too many.
+func (s Steps) Check() error {
+	if s.Step < time.Millisecond || s.Step%time.Millisecond != 0 || s.To.Before(s.From) {
+		return problem.New(problem.Invalid, "metric.range", "a range needs an end after its beginning and a step of whole milliseconds")
+	}
+	if n := int64(s.To.Sub(s.From)/s.Step) + 1; n > MaxSteps {
+		return problem.New(problem.Invalid, "metric.range", "a range of %d steps, more than %d", n, MaxSteps).WithNext("make the step longer, or the range shorter")
+	}
+	return nil
+}

@@ -1,6 +1,11 @@
 package query
 
-import "github.com/flyball-dev/flyball/internal/port/metric"
+import (
+	"context"
+
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/port/metric"
+)
 
 // Counter counts indicators on one engine.
 type Counter struct{ engine metric.Engine }
@@ -15,4 +20,67 @@ func (c *Counter) Plan(i metric.Indicator) (metric.Plan, error) {
 		return metric.Plan{}, err
 	}
 	return p.public(), nil
+}
+
+// MaxSpan is the longest span of one Count.
+const MaxSpan = 10_000 * metric.SlotWidth
+
+// Count implements metric.Counter.
+func (c *Counter) Count(ctx context.Context, indicators []metric.Indicator, span metric.Span) ([]metric.Count, error) {
+	if !span.From.Equal(span.From.Truncate(metric.SlotWidth)) || !span.Until.Equal(span.Until.Truncate(metric.SlotWidth)) || span.Until.Sub(span.From) > MaxSpan {
+		return nil, problem.New(problem.Invalid, "metric.count", "a span of counts begins and ends at whole minutes and has at most %s", MaxSpan)
+	}
+	works := make([]*work, len(indicators))
+	var selectors []selector
+	for i, ind := range indicators {
+		w := &work{span: span, groups: map[string]*group{}, found: map[string]bool{}}
+		works[i] = w
+		p, err := newPlan(ind)
+		if err != nil {
+			w.out.Err = err
+			continue
+		}
+		w.plan, w.out.Plan = p, p.public()
+		selectors = append(selectors, p.selectors()...)
+	}
+	read := stretch{span.From.UnixMilli() - reach, min(span.Until.UnixMilli()+reach, span.Now.UnixMilli())}
+	answers := fetch(ctx, c.engine, selectors, read)
+	known := newEvidence()
+	for _, text := range sortedTexts(answers) {
+		known.add(answers[text].series)
+	}
+	begun := map[family]bool{}
+	for _, w := range works {
+		w.answers, w.evidence = answers, known
+		if w.counts() {
+			w.measureInterval()
+			w.begun(begun)
+		}
+	}
+	asked, err := known.ask(ctx, c.engine, begun, read)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]metric.Count, len(works))
+	for i, w := range works {
+		switch {
+		case w.out.Err != nil:
+		case !w.plan.exact:
+			w.evaluate(ctx, c.engine)
+		case w.plan.indicator.Kind == metric.Measured:
+			w.measure()
+		default:
+			w.count()
+		}
+		out[i] = w.out
+	}
+	if len(out) > 0 {
+		out[0].Samples += asked
+	}
+	return out, ctx.Err()
+}
+
+// counts reports whether samples of counters are counted.
+func (w *work) counts() bool {
+	return w.plan != nil && w.plan.exact && w.plan.indicator.Kind != metric.Measured
 }

@@ -2,9 +2,12 @@ package query
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/port/metric"
@@ -130,6 +133,54 @@ func FuzzPlan(f *testing.F) {
 					t.Errorf("%q gives selector %q, read back as %q: %v", text, s.text, again.text, err)
 				}
 			}
+		}
+	})
+}
+
+// Whatever is divided is all there, each slot in proportion to its time.
+func TestSplit(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		from := rapid.Int64Range(0, 200_000).Draw(r, "from")
+		s := stretch{from, from + rapid.Int64Range(1, reach).Draw(r, "width")}
+		n := rapid.Int64Range(-1_000_000_000_000, 1_000_000_000_000).Draw(r, "events")
+		sum := int64(0)
+		split(s, n, func(slot, events int64) {
+			sum += events
+			time := min(slot+slotWidth, s.until) - max(slot, s.from)
+			if exact := float64(n) * float64(time) / float64(s.until-s.from); slot%slotWidth != 0 || time <= 0 || math.Abs(float64(events)-exact) > 1.01 {
+				r.Fatalf("slot %d of %v gets %d of %d, want %g", slot, s, events, n, exact)
+			}
+		})
+		if sum != n {
+			r.Fatalf("%d of %d events were given out", sum, n)
+		}
+	})
+}
+
+// A counter's differences add up to what it counted, resets or not.
+func TestDifferences(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		total, value, at := int64(0), 0.0, int64(0)
+		list := []reading{{}}
+		for range rapid.IntRange(0, 50).Draw(r, "samples") {
+			at += 30_000
+			rise := rapid.Int64Range(0, 1000).Draw(r, "rise")
+			if rapid.IntRange(0, 5).Draw(r, "reset") == 0 && float64(rise) < value {
+				value = 0
+			}
+			value, total = value+float64(rise), total+rise
+			list = append(list, reading{at: at, value: value})
+		}
+		sum := int64(0)
+		out, begins := differences(list, 30_000)
+		for _, d := range out {
+			if d.events < 0 || d.until-d.from != 30_000 {
+				r.Fatalf("difference %+v", d)
+			}
+			sum += d.events
+		}
+		if sum != total || len(begins) != 1 {
+			r.Fatalf("%d events counted of %d, %d beginnings", sum, total, len(begins))
 		}
 	})
 }
