@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/prompb"
 
+	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/port/metric"
 	"github.com/flyball-dev/flyball/internal/port/metric/metrictest"
 )
@@ -98,7 +99,7 @@ func run(t testing.TB, dir, config string) *Server {
 		return s
 	case <-ended:
 		t.Fatalf("prometheus ended:\n%s", text.String())
-	case <-time.After(30 * time.Second):
+	case <-clock.Wall().NewTimer(30 * time.Second).C():
 		t.Fatal("prometheus does not listen after 30 s")
 	}
 	return nil
@@ -117,10 +118,7 @@ func (s *Server) ready(t testing.TB) {
 				return
 			}
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(20 * time.Millisecond):
-		}
+		_ = clock.Sleep(ctx, clock.Wall(), 20*time.Millisecond)
 	}
 	t.Fatal("prometheus is not ready after 30 s")
 }
