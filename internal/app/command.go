@@ -55,7 +55,7 @@ func Declarations() []operation.Operation {
 // Main runs the command line and returns the exit code.
 func Main(args []string) int {
 	ops := Declarations()
-	root := cli.New(ops, append(localCommands(),
+	root := cli.New(ops, append(localCommands(ops),
 		upCommand(), downCommand(), demo.Command(), initCommand(), validateCommand(), pushCommand(ops),
 		directoryCommand(ops, "diff", "Show what applying a directory of resources would change"),
 		directoryCommand(ops, "apply", "Apply a directory of resources, whole or not at all"),

@@ -18,13 +18,14 @@ import (
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
+	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 )
 
 // localCommands need no server: they are pure functions of files.
-func localCommands() []*cobra.Command {
+func localCommands(ops []operation.Operation) []*cobra.Command {
 	objectives := &cobra.Command{Use: "slo"}
-	objectives.AddCommand(sloValidate(), sloExplain(), sloReplay())
+	objectives.AddCommand(sloValidate(), sloExplain(), sloReplay(), sloExport(ops))
 	rollouts := &cobra.Command{Use: "rollout"}
 	rollouts.AddCommand(judgeCommand())
 	return []*cobra.Command{objectives, rollouts, eventsCommand(), oncallCommands()}

@@ -70,7 +70,14 @@ func following(byNoun map[string][]operation.Operation) []*cobra.Command {
 func add(root, c *cobra.Command) {
 	for _, noun := range root.Commands() {
 		if noun.Name() == c.Name() {
-			noun.AddCommand(c.Commands()...)
+			for _, verb := range c.Commands() { // one written by hand stands in for an operation's own
+				for _, made := range noun.Commands() {
+					if made.Name() == verb.Name() {
+						noun.RemoveCommand(made)
+					}
+				}
+				noun.AddCommand(verb)
+			}
 			return
 		}
 	}

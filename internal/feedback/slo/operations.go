@@ -72,6 +72,7 @@ func (d Detail) Tell() string {
 // Operations are what users can ask of objectives.
 func (w *Watcher) Operations() []operation.Operation {
 	return []operation.Operation{
+		w.exportOperation(),
 		operation.Define(operation.Spec[ListInput, Rows]{
 			Noun: "slo", Verb: "list", Summary: "List objectives with what is left of their budgets", Role: operation.Viewer,
 			Handle: func(_ context.Context, _ operation.Caller, in ListInput) (Rows, error) { return w.list(in) },
