@@ -226,7 +226,7 @@ func openSLOTarget(o *Objective) (fields, error) {
 		item = append(item, field{"op", string(o.Indicator.Op)}, field{"value", number(o.Indicator.Threshold)})
 	}
 	if o.sliced() {
-		item = append(item, field{"timeSliceWindow", minutes(o.SliceWindow)})
+		item = append(item, field{"timeSliceWindow", shortSpan(o.SliceWindow)})
 	}
 	if o.Method == Timeslices {
 		item = append(item, field{"timeSliceTarget", number(o.SliceTarget)})
@@ -243,9 +243,9 @@ func number(d Decimal) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!float", Value: d.String()}
 }
 
-// minutes is a length of time as a number of minutes, or as a shorthand where
+// shortSpan is a length of time as a number of minutes, or as a shorthand where
 // it is whole.
-func minutes(d time.Duration) any {
+func shortSpan(d time.Duration) any {
 	if d%time.Minute == 0 {
 		return FormatDuration(d)
 	}
@@ -291,11 +291,11 @@ func openSLOPolicy(p AlertPolicy, c BurnCondition) fields {
 	if c.Inclusive {
 		op = "gte"
 	}
-	condition := fields{{"kind", "burnrate"}, {"op", op}, {"threshold", number(c.Factor)}, {"lookbackWindow", minutes(c.Long)}}
+	condition := fields{{"kind", "burnrate"}, {"op", op}, {"threshold", number(c.Factor)}, {"lookbackWindow", shortSpan(c.Long)}}
 	if c.Short > 0 {
-		condition = append(condition, field{"shortWindow", minutes(c.Short)})
+		condition = append(condition, field{"shortWindow", shortSpan(c.Short)})
 	}
-	condition = append(condition, field{"alertAfter", minutes(p.After)})
+	condition = append(condition, field{"alertAfter", shortSpan(p.After)})
 	targets := []fields{}
 	for _, t := range p.Targets {
 		targets = append(targets, fields{{"targetRef", t}})
