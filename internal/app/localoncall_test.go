@@ -18,7 +18,7 @@ import (
 func runLocal(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, talk bytes.Buffer
-	code = cli.Main(t.Context(), cli.New(nil, localCommands()...), args, strings.NewReader(""), &out, &talk)
+	code = cli.Main(t.Context(), cli.New(nil, localCommands(Declarations())...), args, strings.NewReader(""), &out, &talk)
 	return out.String(), talk.String(), code
 }
 
