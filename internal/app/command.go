@@ -89,7 +89,7 @@ DIRECTORY/.flyball.
 			}
 			level := slog.LevelWarn
 			if verbose {
-				level = slog.LevelInfo
+				level, o.Events = slog.LevelInfo, cmd.ErrOrStderr()
 			}
 			o.Repository, o.Clock, o.Version = root, clock.Wall(), Version()
 			o.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
@@ -107,7 +107,7 @@ DIRECTORY/.flyball.
 	f.StringSliceVar(&o.Hosts, "host", nil, "further host names at which API and pages answer, such as flyball.example.com")
 	f.StringVar(&o.Resources, "resources", "flyball", "directory of resources in the repository")
 	f.StringVar(&o.State, "state", "", "directory of what is kept (default DIRECTORY/.flyball)")
-	f.BoolVarP(&verbose, "verbose", "v", false, "tell what is going on")
+	f.BoolVarP(&verbose, "verbose", "v", false, "print events as they happen, and what server and agent do")
 	return c
 }
 

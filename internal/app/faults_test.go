@@ -337,6 +337,7 @@ func TestFaultCrashLoop(t *testing.T) {
 	y.declare("  build: 'true'\n  files: [version.txt]\n  run: sh -c 'echo no database at db.example >&2; exit 7'\n")
 	y.up()
 	y.says(fmt.Sprint(y.event("rollout.finished")), "rolled_back", "exit", "7", "no database at db.example")
+	y.await([]string{"nothing serves: the first revision", "rolled back: not ready", "no database at db.example"}, "status")
 }
 
 func TestFaultPortInUse(t *testing.T) {

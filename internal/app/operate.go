@@ -65,7 +65,7 @@ func (s Status) Tell() string {
 		if running == "" {
 			running = "–"
 		}
-		rows = append(rows, []string{p.Service, p.Environment, running, fmt.Sprintf("%.0f %%", 100*p.Budget), fmt.Sprintf("%.1f×", p.Burn1h), p.State})
+		rows = append(rows, []string{p.Service, p.Environment, running, fmt.Sprintf("%.0f %%", 100*p.Budget), fmt.Sprintf("%.1f×", p.Burn1h), oneLine(p.State)})
 	}
 	text := aligned(rows)
 	for _, i := range s.Incidents {
@@ -174,7 +174,7 @@ func (o *operate) Operations() []operation.Operation {
 			Noun: "logs", Verb: "show", Summary: "Show what an instance of a service printed", Role: operation.Viewer,
 			Help: "  flyball logs checkout\n  flyball logs checkout --revision 8be01d4-5c1d0a", Handle: o.logs,
 		}),
-		operation.Define(operation.Spec[RestartInput, action.Proposal]{
+		operation.Define(operation.Spec[RestartInput, Restart]{
 			Noun: "service", Verb: "restart", Summary: "Replace a service's instances one after another, without losing a request", Role: operation.Developer, Write: true,
 			Scope: func(ctx context.Context, in RestartInput) (operation.Scope, error) {
 				return scope(ctx, in.Service, in.Environment)
@@ -297,10 +297,32 @@ func (a *App) placeStatus(ctx context.Context, r projection.Reader, s catalog.Se
 			p.State = "frozen: " + budget.Policy.Reason
 		}
 	}
+	if place.Stable == nil && place.Moving == "" {
+		if err := p.failed(ctx, r); err != nil {
+			return p, err
+		}
+	}
 	if err := p.move(ctx, r, place.Moving); err != nil {
 		return p, err
 	}
 	return p, p.build(ctx, r)
+}
+
+// failed says of a place where nothing serves yet what came of the newest try,
+// if there was one.
+func (p *PlaceStatus) failed(ctx context.Context, r projection.Reader) error {
+	tries, _, err := projection.List[rollout.Rollout](ctx, r, rollout.ProjectionName,
+		projection.Filter{Index: "place", Value: p.Service + "." + p.Environment, Limit: 1, Newest: true})
+	if err != nil || len(tries) == 0 {
+		return err
+	}
+	t := tries[0]
+	p.Rollout = t.Rollout
+	p.State = fmt.Sprintf("nothing serves: the first revision %s %s", t.Revision, strings.ReplaceAll(t.Outcome, "_", " "))
+	if t.Ended != nil && t.Ended.Reason != "" {
+		p.State += ": " + t.Ended.Reason
+	}
+	return nil
 }
 
 // move adds the rollout that is under way, if there is one.
@@ -437,28 +459,41 @@ type RestartParams struct {
 	Revision    string `json:"revision"`
 }
 
+// Restart is a restart that was asked for.
+type Restart struct {
+	action.Proposal
+	RestartParams
+}
+
+// Tell says what happens now.
+func (r Restart) Tell() string {
+	return fmt.Sprintf("Restarting %s in %s: the instances of %s are replaced one after another, each once its replacement is ready.\nNext: flyball top --service %s",
+		r.Service, r.Environment, r.Revision, r.Service)
+}
+
 // restart proposes the action; the executor runs it.
-func (o *operate) restart(ctx context.Context, c operation.Caller, in RestartInput) (action.Proposal, error) {
+func (o *operate) restart(ctx context.Context, c operation.Caller, in RestartInput) (Restart, error) {
 	place, err := release.GetPlace(ctx, o.app.env.Reader, in.Service, in.Environment)
 	if err != nil {
-		return action.Proposal{}, err
+		return Restart{}, err
 	}
 	if place.Stable == nil {
-		return action.Proposal{}, problem.New(problem.NotFound, "service.restart", "nothing of %s runs in %s", in.Service, in.Environment)
+		return Restart{}, problem.New(problem.NotFound, "service.restart", "nothing of %s runs in %s", in.Service, in.Environment)
 	}
 	stream := "place/" + release.PlaceKey(in.Service, in.Environment)
 	version, err := o.app.log.Version(ctx, stream)
 	if err != nil {
-		return action.Proposal{}, err
+		return Restart{}, err
 	}
+	what := RestartParams{in.Service, in.Environment, place.Stable.Revision}
 	p := action.Proposal{
 		ID: fmt.Sprintf("%s@%d!restart", stream, version+1), Type: restartType, Subject: stream, Reason: in.Reason,
-		Params: action.Params(RestartParams{in.Service, in.Environment, place.Stable.Revision}),
+		Params: action.Params(what),
 	}
 	_, err = o.app.log.Append(ctx, event.Batch{Stream: stream, Expect: version, Drafts: []event.Draft{{
 		ID: p.ID, Type: action.EventProposed, Subject: stream, Actor: c.Name, Cause: operation.CallID(ctx), Data: p,
 	}}})
-	return p, err
+	return Restart{p, what}, err
 }
 
 // restartAction has the effect; the action's identifier is the token, so that

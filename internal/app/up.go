@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -39,6 +40,8 @@ type UpOptions struct {
 	Version    string
 	Clock      clock.Clock
 	Logger     *slog.Logger
+	// Events gets a line for each fact as it is recorded; nil for none.
+	Events io.Writer
 	// Ready is called once, when everything is up.
 	Ready func(Up)
 }
@@ -138,6 +141,9 @@ func (a *App) serve(ctx context.Context, o UpOptions, state string, listener net
 		case <-started:
 		case <-ctx.Done():
 			return
+		}
+		if head, err := a.log.Head(ctx); o.Events != nil && err == nil {
+			go narrate(ctx, a.log, head.Position, o.Events)
 		}
 		if err := a.settle(ctx, o, state, listener, face); err != nil {
 			stop(err)

@@ -432,7 +432,11 @@ func TestTimelineAndPermissions(t *testing.T) {
 	r.record("rollout/checkout-3f2a91c-prod-1", event.Draft{Type: "rollout.stepped", Actor: "controller:rollout", Data: json.RawMessage(`{"revision":"3f2a91c-9be01d","weight":2500}`)})
 	r.record("rollout/checkout-3f2a91c-prod-1", event.Draft{Type: "rollout.judged", Actor: "controller:rollout", Data: json.RawMessage(`{}`)})
 	r.clock.Advance(time.Minute)
-	r.record("rollout/checkout-3f2a91c-prod-1", event.Draft{Type: "rollout.rolled_back", Actor: "controller:rollout", Data: json.RawMessage(rolledBack)})
+	r.record("rollout/checkout-3f2a91c-prod-1", event.Draft{Type: "rollout.rolled_back", Actor: "controller:rollout", Data: json.RawMessage(strings.Replace(rolledBack, "errors:", "Went back: errors:", 1))})
+	// Going back is tried until the agent answers: that is worth one line.
+	for _, typ := range []string{"action.attempted", "action.attempted", "action.attempted", "action.succeeded"} {
+		r.record("action/a1", event.Draft{Type: typ, Subject: "rollout/checkout-3f2a91c-prod-1", Actor: "controller:action", Data: json.RawMessage(`{"id":"a1","error":"the agent does not answer"}`)})
+	}
 	r.settle()
 	const name = "inc-checkout-20261102t120200"
 	if _, err := r.call("incident.ack", stranger, `{"incident":"`+name+`"}`); problem.KindOf(err) != problem.Denied {
@@ -461,14 +465,15 @@ func TestTimelineAndPermissions(t *testing.T) {
 	want := []string{
 		"12:00 change.pushed: pushed to main: cache carts in redis",
 		"12:01 rollout.stepped: 3f2a91c-9be01d gets 25 %",
-		"12:02 rollout.rolled_back: errors: 19 of 1,204 bad",
+		"12:02 rollout.rolled_back: Went back: errors: 19 of 1,204 bad",
+		"12:02 action.attempted: the agent does not answer",
 		"12:02 incident.opened: checkout: 3f2a91c-9be01d taken back: errors: 19 of 1,204 bad",
 		"12:02 incident.paged: severity 3",
 		"12:03 incident.acknowledged: carts are back",
 		"12:04 incident.noted: incident.noted",
 		"12:05 incident.resolved: carts are back",
 	}
-	want[6] = "12:04 incident.noted: looking at redis"
+	want[7] = "12:04 incident.noted: looking at redis"
 	if !slices.Equal(got, want) {
 		t.Errorf("timeline:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 )
@@ -68,7 +69,7 @@ func signal(e event.Event, f foreign) (s Signal, ok bool) {
 	switch e.Type {
 	case rolloutRolledBack:
 		s.Kind, s.Role = KindRollback, RoleTrigger
-		s.Text = fmt.Sprintf("%s taken back: %s", f.Revision, f.Reason)
+		s.Text = fmt.Sprintf("%s taken back: %s", f.Revision, strings.TrimPrefix(f.Reason, "Went back: "))
 	case rolloutPromoted:
 		s.Kind, s.Role = KindPromotion, RoleFix
 		s.Text = fmt.Sprintf("%s serves everybody", f.Revision)

@@ -32,7 +32,7 @@ const (
 // noise are the facts that say how something was done rather than that it was.
 var noise = []string{
 	"decision.", "operation.", "rollout.judged", "run.step_started", "run.step_finished", "run.job_started", "run.job_finished",
-	"action.proposed", "action.gated", "action.started", "action.superseded",
+	"action.proposed", "action.gated", "action.started", "action.superseded", "action.succeeded",
 }
 
 // Timeline reads what happened to everything an incident is connected with, in
@@ -54,10 +54,28 @@ func Timeline(ctx context.Context, log event.Log, i Incident, recordedBy time.Ti
 			}
 		}
 	}
+	sortEntries(out)
+	out = once(out)
+	return out[:min(len(out), maxEntries)], nil
+}
+
+// once leaves out a line that says of an action what an earlier one said: it is
+// tried until it succeeds.
+func once(entries []Entry) []Entry {
+	type line struct{ typ, subject, text string }
+	said := map[line]bool{}
+	return slices.DeleteFunc(entries, func(e Entry) bool {
+		l := line{e.Type, e.Subject, e.Text}
+		again := strings.HasPrefix(e.Type, "action.") && said[l]
+		said[l] = true
+		return again
+	})
+}
+
+func sortEntries(out []Entry) {
 	slices.SortFunc(out, func(a, b Entry) int {
 		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Position, b.Position))
 	})
-	return out[:min(len(out), maxEntries)], nil
 }
 
 // subject is one thing whose facts belong to a timeline, from a moment on.

@@ -134,16 +134,17 @@ func (p *Policies) gateOf(ctx context.Context, in GateInput) (GateAnswer, error)
 }
 
 // answerOf joins what the release gate joins: budgets that are not known make
-// it wait, a declared freeze closes it, and so does the policy's; a rollback
-// and what an operator marked pass both.
+// it wait, a declared freeze closes it, and so does the policy's; an override, a
+// rollback and what an operator marked pass both.
 func answerOf(a Assessment, environment catalog.Environment, now time.Time) GateAnswer {
 	in, o := a.Inputs, a.Policy
 	exempt := exemption(in.Change)
 	switch z, frozen := environment.FrozenAt(now); {
-	case frozen && exempt == "":
+	case frozen && exempt == "" && o.Lifted == "":
 		o.Effect, o.Rule, o.Frozen, o.Override, o.UnblockAt = Freeze, ruleDeclared, true, "", z.To
 		o.Reason = fmt.Sprintf("%s is frozen until %s: %s", in.Environment, stamp(z.To), z.Reason)
-		o.Unblock = "it unblocks then; a fix passes when an operator marks it: flyball change mark CHANGE --as fix --reason …"
+		o.Unblock = "it unblocks then; a fix passes when an operator marks it: flyball change mark CHANGE --as fix --reason …; " +
+			fmt.Sprintf("or by an operator's override: flyball override grant %s --environment %s --reason …", in.Service, in.Environment)
 	case !in.Complete:
 		o.Effect, o.Rule = Freeze, ruleUnknown
 		o.Reason, o.Unblock = "the budget is not known", "it unblocks when the objectives have been computed"

@@ -196,7 +196,7 @@ func (o *Objective) Evaluate(r Rule, state AlertState, sums Sums, now time.Time)
 		f := o.explainFiring(r, sums)
 		f.Fired, f.NoData = now, holding == Missing
 		if f.NoData {
-			f.Reason = fmt.Sprintf("nothing has reported for %s, and this policy alerts on missing data", f.Long.Name)
+			f.Reason = fmt.Sprintf("nothing has reported for %s, and this policy alerts on missing data", inWords(f.Long.Window))
 		}
 		return state, f
 	}
@@ -221,7 +221,7 @@ func (o *Objective) explainFiring(r Rule, sums Sums) *Firing {
 	f.Reason += fmt.Sprintf(", against a limit of %s", c.Factor)
 	if life, ok := TimeToExhaustion(1, f.Long.Burn, o.Window.Nominal()); ok && f.Long.Burn > 1 {
 		f.Exhausts = life
-		f.Reason += fmt.Sprintf("; at this rate a full budget lasts %s", life.Round(time.Minute))
+		f.Reason += fmt.Sprintf("; at this rate a full budget lasts %s", inWords(life))
 	}
 	return f
 }
@@ -233,7 +233,7 @@ func (o *Objective) windowBurn(window time.Duration, sums Sums) WindowBurn {
 	return WindowBurn{Window: window, Name: FormatDuration(window), Burn: burn, Bad: (n.Bad() + scale/2) / scale, Total: n.Total / scale}
 }
 
-// String is the burn in words: burn 18.2 over 1h (182 bad of 10000).
+// String is the burn in words: burn 18.2 over 1 h (182 bad of 10000).
 func (w WindowBurn) String() string {
-	return fmt.Sprintf("burn %.4g over %s (%d bad of %d)", w.Burn, w.Name, w.Bad, w.Total)
+	return fmt.Sprintf("burn %.4g over %s (%d bad of %d)", w.Burn, inWords(w.Window), w.Bad, w.Total)
 }

@@ -3,6 +3,7 @@ package slo
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -85,7 +86,7 @@ func (o *Objective) explainRule(r Rule) RuleExplanation {
 	e := RuleExplanation{Policy: r.Policy.Name, Severity: r.Policy.Severity, Condition: c.String(), MinBad: r.Policy.MinBad,
 		BudgetUsed: BudgetUsed(c.Factor.Float64(), c.Long, o.Window.Nominal()), CanFire: CanFire(c.Factor, o.Target)}
 	if life, ok := TimeToExhaustion(1, c.Factor.Float64(), o.Window.Nominal()); ok {
-		e.Exhausts = life.Round(time.Second).String()
+		e.Exhausts = inWords(life)
 	}
 	for _, ratio := range explainRatios {
 		x := Reaction{Ratio: ratio}
@@ -122,7 +123,7 @@ func (r Rule) Reset(target, ratio Decimal) (time.Duration, bool) {
 // budgetInWords says what may go wrong over one window.
 func (o *Objective) budgetInWords() string {
 	length := o.Window.Nominal()
-	outage := scaleDuration(length, ratOf(o.BudgetRatio())).Round(time.Millisecond)
+	outage := inWords(scaleDuration(length, ratOf(o.BudgetRatio())))
 	if o.sliced() {
 		slices := amountOf(o.slicesIn(length), o.BudgetRatio(), 1)
 		return fmt.Sprintf("%s slices of %s in %s (%s)", slices, FormatDuration(o.SliceWindow), o.Window, outage)
@@ -167,5 +168,33 @@ func seconds(s *float64) string {
 	if s == nil {
 		return "never"
 	}
-	return time.Duration(*s * float64(time.Second)).Round(time.Millisecond).String()
+	return inWords(time.Duration(*s * float64(time.Second)))
+}
+
+// inWords is a span of time for people, in one unit or two: 38 s, 6 min, 1 h,
+// 2 h 5 min, 2 d 2 h.
+func inWords(d time.Duration) string {
+	if d < 10*time.Second {
+		return strconv.FormatFloat(d.Round(100*time.Millisecond).Seconds(), 'f', -1, 64) + " s"
+	}
+	units := []struct {
+		size time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}}
+	for i, u := range units {
+		if d < u.size {
+			continue
+		}
+		if i == len(units)-1 {
+			return fmt.Sprintf("%d s", d.Round(time.Second)/time.Second)
+		}
+		small := units[i+1]
+		d = d.Round(small.size)
+		out := fmt.Sprintf("%d %s", d/u.size, u.name)
+		if rest := d % u.size / small.size; rest > 0 {
+			out += fmt.Sprintf(" %d %s", rest, small.name)
+		}
+		return out
+	}
+	return "0 s"
 }

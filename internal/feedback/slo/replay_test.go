@@ -285,9 +285,9 @@ func TestExplain(t *testing.T) {
 	}
 	for _, want := range []string{
 		"shop/availability: 99.9% good over 30d, by Occurrences",
-		"0.1% of events in 30d (43m12s of total outage at steady traffic)",
-		"page    (1h and 5m) > 14.4  2%           50h0m0s   3 bad  51.84s",
-		"4m55.68s", "8m38.4s", "never", "2m9.6s", "4m19.2s", "3h36m0s",
+		"0.1% of events in 30d (43 min 12 s of total outage at steady traffic)",
+		"page    (1h and 5m) > 14.4  2%           2 d 2 h  3 bad  52 s",
+		"4 min 56 s", "8 min 38 s", "never", "2 min 10 s", "4 min 19 s", "3 h 36 min",
 		"a total outage burns at 10; no larger factor can ever fire",
 	} {
 		if !strings.Contains(text.String(), want) {

@@ -2,6 +2,8 @@ package change
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
@@ -35,6 +37,25 @@ type ListInput struct {
 	Service string `json:"service" doc:"of this service only"`
 	After   string `json:"after" doc:"cursor from the page before"`
 	Limit   int    `json:"limit" doc:"at most this many, 1 to 500 (default 50)"`
+}
+
+// Header names the columns of a list of changes.
+func (ListOutput) Header() []string {
+	return []string{"CHANGE", "PUSHED", "AUTHOR", "COMMITS", "FILES", "LINES", "MARK", "SUBJECT"}
+}
+
+// Rows are the list's lines; -o json has everything.
+func (l ListOutput) Rows() [][]string {
+	var out [][]string
+	for _, c := range l.Items {
+		mark := ""
+		if c.Mark != nil {
+			mark = c.Mark.As
+		}
+		out = append(out, []string{c.Change, c.PushedAt.Local().Format("2006-01-02 15:04"), c.Author, strconv.Itoa(len(c.Commits)), strconv.Itoa(c.Files),
+			fmt.Sprintf("+%d −%d", c.Insertions, c.Deletions), mark, c.Subject})
+	}
+	return out
 }
 
 // ListOutput is a page of changes, newest first.

@@ -3,6 +3,7 @@ package release
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
@@ -31,6 +32,30 @@ type ListInput struct {
 // ShowInput names a release.
 type ShowInput struct {
 	Release string `json:"release" arg:"1" doc:"name of the release, such as checkout-3f2a91c-prod"`
+}
+
+// Releases is a page of releases, newest first.
+type Releases operation.Page[Release]
+
+// Header names the columns of the list.
+func (Releases) Header() []string {
+	return []string{"RELEASE", "KIND", "REVISION", "PROPOSED", "AUTHOR", "ROLLOUTS", "OUTCOME"}
+}
+
+// Rows are the list's lines; -o json has everything.
+func (l Releases) Rows() [][]string {
+	var out [][]string
+	for _, r := range l.Items {
+		outcome := r.Outcome
+		switch {
+		case outcome == "" && len(r.Rollouts) > 0:
+			outcome = "moving"
+		case outcome == "":
+			outcome = "not started"
+		}
+		out = append(out, []string{r.Release, r.Kind, r.Revision, r.ProposedAt.Local().Format("2006-01-02 15:04"), r.Author, strconv.Itoa(len(r.Rollouts)), outcome})
+	}
+	return out
 }
 
 // Detail is a release with the gate of its newest action.
@@ -83,7 +108,7 @@ type AnswerInput struct {
 // Operations are what users can do with releases.
 func (d *Desk) Operations() []operation.Operation {
 	return []operation.Operation{
-		operation.Define(operation.Spec[ListInput, operation.Page[Release]]{
+		operation.Define(operation.Spec[ListInput, Releases]{
 			Noun: "release", Verb: "list", Summary: "List releases, newest first", Role: operation.Viewer, Handle: d.list,
 		}),
 		operation.Define(operation.Spec[ShowInput, Detail]{
@@ -144,13 +169,13 @@ func limit(n int) int {
 	return min(n, 500)
 }
 
-func (d *Desk) list(ctx context.Context, _ operation.Caller, in ListInput) (operation.Page[Release], error) {
+func (d *Desk) list(ctx context.Context, _ operation.Caller, in ListInput) (Releases, error) {
 	f := projection.Filter{Index: "all", Value: "yes", After: in.After, Limit: limit(in.Limit), Newest: true}
 	if in.Change != "" {
 		f.Index, f.Value = "change", in.Change
 	}
 	items, next, err := projection.List[Release](ctx, operation.Reader(ctx, d.Reader), ProjectionName, f)
-	return operation.Page[Release]{Items: items, Next: next}, err
+	return Releases{Items: items, Next: next}, err
 }
 
 // Show reads a release with its newest rollout.start action.

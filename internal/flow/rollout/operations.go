@@ -3,6 +3,8 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"math"
+	"strconv"
 
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
@@ -173,10 +175,27 @@ func (r Rollout) Tell() string {
 	cfg := r.Judging()
 	for _, m := range r.Metrics {
 		e := cfg.Evidence(m.State)
-		s += fmt.Sprintf("  %-8s E = %.3g of %.0f; canary %d of %d bad, baseline %d of %d; excess at most %.3g %%\n",
-			m.Name, e.EValue, 1/e.Alpha, e.Canary.Bad, e.Canary.Requests, e.Baseline.Bad, e.Baseline.Requests, 100*e.ExcessUpper)
+		s += fmt.Sprintf("  %-8s E = %s of %s; canary %s of %s bad, baseline %s of %s; excess at most %s %%\n",
+			m.Name, count(e.EValue), count(1/e.Alpha), count(float64(e.Canary.Bad)), count(float64(e.Canary.Requests)),
+			count(float64(e.Baseline.Bad)), count(float64(e.Baseline.Requests)), strconv.FormatFloat(100*e.ExcessUpper, 'g', 3, 64))
 	}
 	return s + "Next: flyball why rollout/" + r.Rollout + " · flyball logs " + r.Service + " --revision " + r.Revision
+}
+
+// count is a number for people: whole, with thousands set off, a small one with
+// a decimal, and only one that nobody reads digit by digit as a power of ten.
+func count(x float64) string {
+	switch {
+	case math.Abs(x) >= 1e12:
+		return strconv.FormatFloat(x, 'g', 3, 64)
+	case math.Abs(x) < 100 && x != math.Trunc(x):
+		return strconv.FormatFloat(x, 'f', 2, 64)
+	}
+	s := strconv.FormatFloat(math.Round(x), 'f', 0, 64)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 func orDash(s string) string {
