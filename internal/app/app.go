@@ -40,17 +40,19 @@ type Ports struct {
 	Steps    workload.Steps
 	Images   image.Store
 	Notifier notify.Notifier
+	Metrics  Metrics // the server's own metrics store; may be nil
 	// Open opens the repository a service file names.
 	Open func(ctx context.Context, path string) (repository.Repository, error)
 }
 
 // Config says how an App runs.
 type Config struct {
-	State     string   // directory of what is kept, absolute
-	Resources string   // directory of resources in a service's repository; default flyball
-	Web       string   // address of the pages, for links in messages
-	Hosts     []string // names the server may be addressed by, besides addresses and localhost
-	Holder    string   // who this server is, among those that share a store
+	State     string      // directory of what is kept, absolute
+	Resources string      // directory of resources in a service's repository; default flyball
+	Web       string      // address of the pages, for links in messages
+	Hosts     []string    // names the server may be addressed by, besides addresses and localhost
+	Holder    string      // who this server is, among those that share a store
+	Metrics   MetricsKept // bounds of the metrics store
 	Clock     clock.Clock
 	Logger    *slog.Logger
 	// Claim is called with each new epoch of the server's lease, before

@@ -68,6 +68,7 @@ func Main(args []string) int {
 func upCommand() *cobra.Command {
 	var o UpOptions
 	var verbose bool
+	var metricsRetention, metricsSize string
 	c := &cobra.Command{
 		Use: "up [DIRECTORY]", Short: "Start server and agent in a repository", Args: cobra.MaximumNArgs(1),
 		Long: `Starts server and agent in a repository, by default the current directory.
@@ -85,6 +86,9 @@ DIRECTORY/.flyball.
 			}
 			root, err := filepath.Abs(o.Repository)
 			if err != nil {
+				return err
+			}
+			if o.Metrics, err = parseMetricsKept(metricsRetention, metricsSize); err != nil {
 				return err
 			}
 			level := slog.LevelWarn
@@ -106,6 +110,8 @@ DIRECTORY/.flyball.
 	f.StringVar(&o.Traffic, "traffic", "127.0.0.1:7680", "address at which services answer")
 	f.StringSliceVar(&o.Hosts, "host", nil, "further host names at which API and pages answer, such as flyball.example.com")
 	f.StringVar(&o.Resources, "resources", "flyball", "directory of resources in the repository")
+	f.StringVar(&metricsRetention, "metrics-retention", "30d", "how long metrics are kept")
+	f.StringVar(&metricsSize, "metrics-size", "2GB", "how much of them is kept on disk")
 	f.StringVar(&o.State, "state", "", "directory of what is kept (default DIRECTORY/.flyball)")
 	f.BoolVarP(&verbose, "verbose", "v", false, "print events as they happen, and what server and agent do")
 	return c

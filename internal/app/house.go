@@ -12,6 +12,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/feedback/alert"
 	"github.com/flyball-dev/flyball/internal/feedback/budget"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
+	"github.com/flyball-dev/flyball/internal/feedback/metrics"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
@@ -35,6 +36,7 @@ func Kinds() *resource.Registry {
 		policy.Kinds(),
 		pipeline.Kinds(),
 		slo.Kinds(),
+		metrics.Kinds(),
 		oncall.Kinds(),
 	)...)
 }
@@ -66,6 +68,7 @@ type parts struct {
 	applier *catalog.Applier
 	pusher  *change.Pusher
 	access  *access.Desk
+	scrapes *metrics.Keeper // nil without a metrics store
 	books   *budget.Books
 }
 
@@ -109,7 +112,7 @@ func (a *App) assemble() {
 	a.Operations = slices.Concat(
 		a.parts.applier.Operations(), a.parts.access.Operations(),
 		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(), (&rollout.Court{}).Operations(),
-		a.watcher.Operations(), a.parts.books.Operations(), policies.Operations(), a.intake.Operations(), incidents.Operations(),
+		a.watcher.Operations(), a.metricsDesk().Operations(), a.parts.books.Operations(), policies.Operations(), a.intake.Operations(), incidents.Operations(),
 		api.EventOperations(a.ports.Store), insight.Operations(), explain.Operations(), operate.Operations(),
 	)
 }

@@ -21,6 +21,7 @@ func (a *App) chores() []chore {
 		{"canary leases", 4 * time.Second, a.refresh},
 		{"branches", 2 * time.Second, a.poll},
 		{"alerts", 5 * time.Second, a.intake.Tend},
+		{"scrape targets", 2 * time.Second, a.scrape},
 		{"pruning", time.Hour, a.prune},
 	}
 }

@@ -31,12 +31,13 @@ import (
 
 // UpOptions says where flyball up works and listens.
 type UpOptions struct {
-	Repository string   // directory of the repository
-	Resources  string   // directory of resources in it
-	State      string   // directory of what is kept; default .flyball in the repository
-	Listen     string   // address of API and pages
-	Traffic    string   // address of the proxy
-	Hosts      []string // names API and pages may be addressed by, besides addresses and localhost
+	Repository string      // directory of the repository
+	Resources  string      // directory of resources in it
+	State      string      // directory of what is kept; default .flyball in the repository
+	Listen     string      // address of API and pages
+	Traffic    string      // address of the proxy
+	Hosts      []string    // names API and pages may be addressed by, besides addresses and localhost
+	Metrics    MetricsKept // bounds of the metrics store
 	Version    string
 	Clock      clock.Clock
 	Logger     *slog.Logger
@@ -102,13 +103,15 @@ func RunUp(ctx context.Context, o UpOptions) error {
 	if err != nil {
 		return err
 	}
+	metrics := openMetrics(o, state, filepath.Join(agentConfig.Dir, "agent.sock"))
+	defer metrics.Close()
 	a, err := New(Config{
-		State: state, Resources: o.Resources, Web: "http://" + listener.Addr().String(), Hosts: o.Hosts, Holder: hostname + ":" + state, Clock: o.Clock, Logger: o.Logger,
+		State: state, Resources: o.Resources, Web: "http://" + listener.Addr().String(), Hosts: o.Hosts, Holder: hostname + ":" + state, Metrics: o.Metrics, Clock: o.Clock, Logger: o.Logger,
 		Claim: func(ctx context.Context, e int64) error { epoch.Store(e); return client.Claim(ctx) },
 	}, Ports{
 		Store: st, Runtime: local.NewWorkloads(client), Router: router, Measures: local.NewSource(client),
 		Steps: local.NewSteps(filepath.Join(state, "steps")), Images: images, Notifier: webhook.New(o.Clock),
-		Open: opener(o.Repository),
+		Metrics: metrics, Open: opener(o.Repository),
 	})
 	if err != nil {
 		return err
@@ -185,6 +188,7 @@ func (a *App) Face(version string) (*Face, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/api/v1/", f)
 	mux.Handle("/events", f)
+	a.mountMetrics(mux, f, version)
 	mux.Handle("/", web.New(web.Options{
 		API: f, Operations: a.Operations, Reader: a.env.Reader, Log: a.log, Objectives: a.watcher, Signals: a.collector,
 		Clock: a.cfg.Clock, Logger: a.cfg.Logger, Version: version,

@@ -27,6 +27,7 @@ var Pages = []Page{
 	{"operation", "api", "operations are the API"},
 	{"override", "policy", "an override lifts a policy's freeze"},
 	{"resource", "resources", "a page about all kinds, hence in the plural"},
+	{"scrape", "metrics", "what is scraped goes into the metrics store"},
 	{"service", "resources", "a kind, declared in a file"},
 	{"status", "cli", "what runs is looked at from the command line"},
 	{"token", "access", "tokens are how access is given"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"mime"
 	"net/http"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	otlp "github.com/prometheus/prometheus/storage/remote/otlptranslator/prometheusremotewrite"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
 	"google.golang.org/genproto/googleapis/rpc/status"
@@ -103,8 +105,13 @@ func decodeOTLP(body []byte, kind string) (pmetric.Metrics, error) {
 
 // storeOTLP stores what can be, and says how much could not.
 func (s *Store) storeOTLP(ctx context.Context, o *opened, md pmetric.Metrics) (rejected int64, reason string, err error) {
-	app := &picky{AppenderV2: o.db.AppenderV2(ctx), latest: s.o.Clock.Now().Add(ahead).UnixMilli()}
+	app := &picky{AppenderV2: o.db.AppenderV2(ctx)}
+	ahead, span := sift(md, pcommon.NewTimestampFromTime(s.o.Clock.Now().Add(ahead)))
+	for range ahead {
+		app.reject(errors.New("a sample without time, or ahead of time"))
+	}
 	_, errs := otlp.NewPrometheusConverter(app).FromMetrics(ctx, md, otlp.Settings{
+		DisableTargetInfo: span > infoSpan,
 		AddMetricSuffixes: true, LabelNameUnderscoreSanitization: true, LabelNamePreserveMultipleUnderscores: true,
 		PromoteResourceAttributes: otlp.NewPromoteResourceAttributes(config.OTLPConfig{PromoteResourceAttributes: promoted}),
 	})
@@ -124,11 +131,51 @@ func (s *Store) storeOTLP(ctx context.Context, o *opened, md pmetric.Metrics) (r
 	return app.rejected, reason, nil
 }
 
+// infoSpan is the time that the points of a request may span for target_info to
+// be written: it gets a sample every few minutes from the first to the last.
+const infoSpan = time.Hour
+
+// sift removes the points that have no time or are later than latest, and says
+// how many, and what time the others span.
+func sift(md pmetric.Metrics, latest pcommon.Timestamp) (removed int, span time.Duration) {
+	first, last := pcommon.Timestamp(math.MaxUint64), pcommon.Timestamp(0)
+	drop := func(at pcommon.Timestamp) bool {
+		if at == 0 || at > latest {
+			removed++
+			return true
+		}
+		first, last = min(first, at), max(last, at)
+		return false
+	}
+	number := func(p pmetric.NumberDataPoint) bool { return drop(p.Timestamp()) }
+	for _, rm := range md.ResourceMetrics().All() {
+		for _, sm := range rm.ScopeMetrics().All() {
+			for _, m := range sm.Metrics().All() {
+				switch m.Type() {
+				case pmetric.MetricTypeGauge:
+					m.Gauge().DataPoints().RemoveIf(number)
+				case pmetric.MetricTypeSum:
+					m.Sum().DataPoints().RemoveIf(number)
+				case pmetric.MetricTypeHistogram:
+					m.Histogram().DataPoints().RemoveIf(func(p pmetric.HistogramDataPoint) bool { return drop(p.Timestamp()) })
+				case pmetric.MetricTypeExponentialHistogram:
+					m.ExponentialHistogram().DataPoints().RemoveIf(func(p pmetric.ExponentialHistogramDataPoint) bool { return drop(p.Timestamp()) })
+				case pmetric.MetricTypeSummary:
+					m.Summary().DataPoints().RemoveIf(func(p pmetric.SummaryDataPoint) bool { return drop(p.Timestamp()) })
+				}
+			}
+		}
+	}
+	if last < first {
+		return removed, 0
+	}
+	return removed, last.AsTime().Sub(first.AsTime())
+}
+
 // picky stores the samples that can be, counts those that cannot, and remembers
 // when the store itself fails.
 type picky struct {
 	storage.AppenderV2
-	latest   int64 // Unix milliseconds
 	rejected int64
 	first    error
 	failed   error
@@ -143,10 +190,6 @@ func (p *picky) reject(err error) {
 
 // Append stores a sample unless it cannot be.
 func (p *picky) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error) {
-	if t > p.latest {
-		p.reject(errors.New("a sample is ahead of time"))
-		return 0, nil
-	}
 	if h != nil && histogram.IsExponentialSchemaReserved(h.Schema) && h.Schema > histogram.ExponentialSchemaMax {
 		if err := h.ReduceResolution(histogram.ExponentialSchemaMax); err != nil {
 			p.reject(err)

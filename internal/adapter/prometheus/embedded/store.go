@@ -126,12 +126,14 @@ func (s *Store) use() (*opened, error) {
 		return nil, problem.New(problem.Unavailable, "metrics.open", "the store of metrics in %s cannot be opened: %w", s.o.Dir, err).
 			WithNext("move the damaged part that the message names out of the directory; what it held is lost to queries, the rest is served")
 	}
-	s.open = &opened{db: db, engine: s.engine()}
-	s.open.remoteWrite = newRemoteWrite(s.open)
-	if s.scraper, err = newScraper(s.o, db); err != nil {
+	scraper, err := newScraper(s.o, db)
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return s.open, nil
+	o := &opened{db: db, engine: s.engine()}
+	o.remoteWrite = newRemoteWrite(o)
+	s.open, s.scraper = o, scraper
+	return o, nil
 }
 
 // tsdbOptions are Prometheus' defaults, made smaller where a small store would
