@@ -88,9 +88,9 @@ func (a *App) assemble() {
 	}
 	a.env.Sources["steps"] = workshop.Source
 	runs := &pipeline.Desk{Log: a.log, Reader: reader, Sync: a.sync, Steps: a.ports.Steps, Secret: stepSecret}
-	policies := &policy.Policies{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Budgets: a.watcher.Budgets}
+	policies := &policy.Policies{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Budgets: a.budgets()}
 	a.parts.books = a.books()
-	incidents := &incident.Incidents{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync}
+	incidents := &incident.Incidents{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Costs: a.parts.books.Incident}
 	insight := &dora.Insight{Reader: reader, Clock: a.cfg.Clock}
 	operate := &operate{app: a}
 	explain := &why.Desk{Log: a.log, Reader: reader, Replayers: Replayers(), Gates: map[string]why.Gate{release.ActionStart: release.Gate}}

@@ -5,9 +5,8 @@ import (
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/feedback/budget"
-	"github.com/flyball-dev/flyball/internal/feedback/signal"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
-	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/kernel/control"
 )
 
 // books keeps the ledgers of error budgets.
@@ -16,8 +15,10 @@ func (a *App) books() *budget.Books {
 		Log: a.log, Reader: a.env.Reader, Clock: a.cfg.Clock, Sync: a.sync,
 		Objectives: func(service, environment string) []*slo.Objective {
 			var out []*slo.Objective
-			for _, s := range a.watcher.Snapshots(service, environment) {
-				out = append(out, s.Objective)
+			for _, o := range a.engine.Objectives() {
+				if (service == "" || o.Service == service) && (environment == "" || o.Environment == environment) {
+					out = append(out, o)
+				}
 			}
 			return out
 		},
@@ -25,43 +26,41 @@ func (a *App) books() *budget.Books {
 	}
 }
 
+// budgets measures budgets, with who spent those that are spent.
+func (a *App) budgets() control.Source {
+	return func(ctx context.Context, r control.Request, now time.Time) (control.Reading, error) {
+		return a.parts.books.Source(a.watcher.Budgets)(ctx, r, now)
+	}
+}
+
 // counts gives an objective's minutes and, of what the proxy counts, those of
 // each revision.
 func (a *App) counts(ctx context.Context, o *slo.Objective, from, until time.Time) (raw, adjusted *slo.Series, arms []budget.Minute, err error) {
+	if raw, err = a.watcher.History(ctx, o.Key(), from, until); err != nil {
+		return nil, nil, nil, err
+	}
 	var threshold int64
 	switch o.Indicator.Kind {
 	case slo.Availability:
 	case slo.Latency:
 		threshold = int64(o.Indicator.Threshold.Float64() * float64(time.Second))
 	default:
-		return nil, nil, nil, problem.New(problem.NotFound, "budget.show", "the counts of %s are not kept here", o.Key())
-	}
-	bad := func(m signal.Minute) int64 {
-		if threshold > 0 {
-			return min(m.Slow[threshold], m.Requests)
-		}
-		return m.Bad
-	}
-	minutes, err := a.collector.Minutes(ctx, o.Service, o.Environment, from, until)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	raw = slo.NewSeries(time.Minute, 0)
-	for _, m := range minutes {
-		// A minute that cannot be is left out: it stays a gap.
-		_ = raw.Add(m.Time, m.Requests-bad(m), m.Requests)
+		return raw, raw, nil, nil
 	}
 	revisions, err := a.collector.Revisions(ctx, o.Service, o.Environment, from, until)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	for _, m := range revisions {
-		last := len(arms) - 1
-		if last < 0 || !arms[last].Time.Equal(m.Time) {
-			arms = append(arms, budget.Minute{Time: m.Time})
-			last++
+		arm := budget.Arm{Revision: m.Revision, Total: m.Requests, Bad: m.Bad}
+		if threshold > 0 {
+			arm.Bad = min(m.Slow[threshold], m.Requests)
 		}
-		arms[last].Arms = append(arms[last].Arms, budget.Arm{Revision: m.Revision, Total: m.Requests, Bad: bad(m.Minute)})
+		if last := len(arms) - 1; last < 0 || !arms[last].Time.Equal(m.Time) {
+			arms = append(arms, budget.Minute{Time: m.Time})
+		}
+		last := &arms[len(arms)-1]
+		last.Arms = append(last.Arms, arm)
 	}
 	return raw, raw, arms, nil
 }

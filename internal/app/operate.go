@@ -291,10 +291,13 @@ func (a *App) placeStatus(ctx context.Context, r projection.Reader, s catalog.Se
 		}
 	}
 	if p.State == "healthy" {
-		reading, err := policy.Source(r, a.watcher.Budgets)(ctx, control.Request{Name: "budget", Args: map[string]string{"service": s.Name, "environment": environment}}, a.cfg.Clock.Now())
-		var budget release.Budget
+		reading, err := policy.Source(r, a.budgets())(ctx, control.Request{Name: "budget", Args: map[string]string{"service": s.Name, "environment": environment}}, a.cfg.Clock.Now())
+		var budget policy.Assessment
 		if err == nil && json.Unmarshal(reading.Data, &budget) == nil && budget.Policy.Frozen {
 			p.State = "frozen: " + budget.Policy.Reason
+			if by := budget.Policy.SpentBy; by != "" {
+				p.State = "frozen: budget spent by " + by
+			}
 		}
 	}
 	if place.Stable == nil && place.Moving == "" {

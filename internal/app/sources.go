@@ -27,7 +27,7 @@ func (a *App) sources() map[string]control.Source {
 		"workload":        a.workloads,
 		"traffic":         a.split,
 		"objective":       a.watcher.Source,
-		"budget":          policy.Source(a.env.Reader, a.watcher.Budgets),
+		"budget":          policy.Source(a.env.Reader, a.budgets()),
 		oncall.SourceName: oncall.Source(a.env.Reader),
 	}
 }

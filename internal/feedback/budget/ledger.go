@@ -2,6 +2,7 @@ package budget
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -166,11 +167,14 @@ func (l Ledger) Tell() string {
 	return b.String()
 }
 
-func (l Ledger) amount(n int64) string {
-	if l.Scale > 1 {
-		return strconv.FormatFloat(float64(n)/float64(l.Scale), 'f', 2, 64)
+func (l Ledger) amount(n int64) string { return amount(n, l.Scale) }
+
+// amount writes counts of a scale in units.
+func amount(n, scale int64) string {
+	if scale > 1 {
+		return strconv.FormatFloat(float64(n)/float64(scale), 'f', 2, 64)
 	}
-	return strconv.FormatInt(n, 10)
+	return number(float64(n))
 }
 
 func allowed(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
@@ -184,10 +188,15 @@ func orOpen(t time.Time, otherwise string) string {
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
-// percent writes a ratio in whole per cents, with a decimal below ten.
+// percent writes a ratio in whole per cents, with a decimal below ten and two
+// below one.
 func percent(ratio float64) string {
-	digits := 0
-	if p := ratio * 100; p > -9.95 && p < 9.95 && p != float64(int(p)) {
+	digits, p := 0, math.Abs(ratio*100)
+	switch {
+	case p == 0 || p >= 9.95:
+	case p < 0.995:
+		digits = 2
+	case p != math.Round(p):
 		digits = 1
 	}
 	return strings.Replace(strconv.FormatFloat(ratio*100, 'f', digits, 64), "-", "−", 1) + " %"

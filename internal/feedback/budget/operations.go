@@ -30,6 +30,8 @@ type Books struct {
 	// Counts gives an objective's minutes in [from, until), as counted and without
 	// what is excluded; arms are nil where revisions are not counted.
 	Counts func(ctx context.Context, o *slo.Objective, from, until time.Time) (raw, adjusted *slo.Series, arms []Minute, err error)
+
+	spenders spenders
 }
 
 // ShowInput asks who spent budgets.

@@ -14,6 +14,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/feedback/budget"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
+	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
@@ -303,4 +304,58 @@ func describe(err error) string {
 		}
 	}
 	return text
+}
+
+// A reading of budgets says who spent those that are spent, and leaves the rest
+// as it was measured.
+func TestReadingSaysWhoSpentIt(t *testing.T) {
+	s := newShop(t)
+	s.serve(24*60, budget.Arm{Revision: "aaaaaaa-000000", Total: 1000, Bad: 20})
+	measured := `{"objectives":[{"key":"shop.prod.availability","remaining":-1.0,"burn_1h":2.0},{"key":"shop.prod.latency","remaining":0.5}]}`
+	source := s.Source(func(context.Context, control.Request, time.Time) (control.Reading, error) {
+		return control.Reading{Complete: true, Data: json.RawMessage(measured)}, nil
+	})
+	r, err := source(t.Context(), control.Request{Args: map[string]string{"service": "shop", "environment": "prod"}}, s.clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"objectives":[{"burn_1h":2.0,"key":"shop.prod.availability","remaining":-1.0,"spent_by":"background (100 %)"},{"key":"shop.prod.latency","remaining":0.5}]}`
+	if string(r.Data) != want || !r.Complete {
+		t.Errorf("reading %s, want %s", r.Data, want)
+	}
+	measured = `{"objectives":null}`
+	if r, err = source(t.Context(), control.Request{}, s.clock.Now()); err != nil || string(r.Data) != measured {
+		t.Errorf("reading %s, %v", r.Data, err)
+	}
+}
+
+// An incident costs what went wrong beyond the usual while it lasted, whoever is
+// charged, and what the change failed that it is put down to.
+func TestWhatAnIncidentCost(t *testing.T) {
+	s := newShop(t)
+	arm := func(revision string, total, bad int64) budget.Arm {
+		return budget.Arm{Revision: revision, Total: total, Bad: bad}
+	}
+	s.serve(24*60, arm("aaaaaaa-000000", 1000, 1))
+	next := map[string]any{"rollout": "shop-bbbbbbb-prod-1", "change": "shop-bbbbbbb", "revision": "bbbbbbb-000000"}
+	s.fact("rollout.started", next)
+	s.serve(10, arm("aaaaaaa-000000", 900, 1), arm("bbbbbbb-000000", 100, 20))
+	s.fact("rollout.rolled_back", next)
+	s.fact("incident.opened", map[string]any{"incident": "inc-1", "title": "it went back", "kind": "rollback", "change": "shop-bbbbbbb", "began": s.clock.Now()})
+	s.serve(30, arm("aaaaaaa-000000", 1000, 1))
+	s.fact("incident.resolved", map[string]any{"incident": "inc-1"})
+	s.serve(30, arm("aaaaaaa-000000", 1000, 1))
+	costs, err := s.Incident(t.Context(), "shop", "prod", "inc-1")
+	if err != nil || len(costs) != 1 || costs[0].Objective != "shop.prod.availability" {
+		t.Fatalf("costs %+v, %v", costs, err)
+	}
+	if c := costs[0]; c.Bad != 199 || len(c.Causes) != 1 || c.Causes[0] != (budget.ImpactPart{Kind: budget.KindChange, Name: "shop-bbbbbbb", Bad: 199}) {
+		t.Errorf("cost %+v, want 199, all the change's", c)
+	}
+	if got := costs[0].String(); got != "shop.prod.availability: 199 bad, 0.05 % of the budget, by change shop-bbbbbbb (199)" {
+		t.Errorf("in words: %q", got)
+	}
+	if share(s.ledger(), budget.KindIncident, "inc-1").Bad != 0 {
+		t.Error("the incident is charged with what the change did")
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/feedback/budget"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
@@ -24,6 +25,8 @@ type Incidents struct {
 	Clock  clock.Clock
 	// Sync waits until Reader shows the end of the log.
 	Sync func(ctx context.Context) error
+	// Costs is what an incident spent of each objective's budget; may be nil.
+	Costs func(ctx context.Context, service, environment, incident string) ([]budget.Cost, error)
 }
 
 // ListInput bounds a list of incidents.
@@ -42,7 +45,8 @@ type ShowInput struct {
 // ShowOutput is an incident with what happened.
 type ShowOutput struct {
 	Incident
-	Timeline []Entry `json:"timeline" doc:"facts about it and what it is linked to, oldest first"`
+	Timeline []Entry       `json:"timeline" doc:"facts about it and what it is linked to, oldest first"`
+	Cost     []budget.Cost `json:"cost,omitempty" doc:"what it spent of each objective's budget, and who is charged"`
 }
 
 // SayInput is something a person says about an incident.
@@ -171,8 +175,11 @@ func (n *Incidents) show(ctx context.Context, _ operation.Caller, in ShowInput) 
 		return ShowOutput{}, err
 	}
 	at, _ := operation.At(ctx)
-	timeline, err := Timeline(ctx, n.Log, i, at)
-	return ShowOutput{Incident: i, Timeline: timeline}, err
+	out := ShowOutput{Incident: i}
+	if out.Timeline, err = Timeline(ctx, n.Log, i, at); err == nil && n.Costs != nil {
+		out.Cost, err = n.Costs(ctx, i.Service, i.Environment, i.Place.Incident)
+	}
+	return out, err
 }
 
 // current reads an incident that is not resolved, with the version of its
@@ -346,6 +353,9 @@ func (o ShowOutput) Tell() string {
 	}
 	if i.Resolution != "" {
 		fmt.Fprintf(&b, "resolved %s by %s: %s\n", stamp(i.ResolvedAt), i.ResolvedBy, i.Resolution)
+	}
+	for _, c := range o.Cost {
+		fmt.Fprintf(&b, "cost %s\n", c)
 	}
 	for _, e := range o.Timeline {
 		fmt.Fprintf(&b, "  %s  %-24s %s (%s)\n", stamp(e.At), e.Type, e.Text, e.Actor)

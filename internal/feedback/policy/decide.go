@@ -18,6 +18,7 @@ type Budget struct {
 	Level     string    `json:"level"`     // plentiful, low or exhausted
 	Burn1h    float64   `json:"burn_1h"`   // burn rate over the last hour: 1 spends exactly the budget in a window
 	Recovers  time.Time `json:"recovers,omitzero"`
+	SpentBy   string    `json:"spent_by,omitempty"` // who spent it, when it is spent: 77c0e12 (71 %), background (29 %)
 }
 
 // Change is what a policy may ask about the change that wants to be released.
@@ -60,6 +61,7 @@ type Outcome struct {
 	Objective   string    `json:"objective,omitempty"` // the one that decided
 	Remaining   float64   `json:"remaining"`           // of that objective's budget
 	Burn1h      float64   `json:"burn_1h"`
+	SpentBy     string    `json:"spent_by,omitempty"` // who spent that objective's budget, when it is spent
 	Reason      string    `json:"reason"`
 	Unblock     string    `json:"unblock,omitempty"`      // what would lift a freeze or a need for approval
 	UnblockAt   time.Time `json:"unblock_at,omitzero"`    // when the budget is back if nothing more goes wrong, where known
@@ -116,7 +118,11 @@ func (in Inputs) one(b Budget, now time.Time) Outcome {
 	o.Effect, o.BudgetShare, o.Approvals = level.Effect, level.BudgetShare.Ratio(), level.Approvals
 	left := fmt.Sprintf("budget of %s: %s left, burning %s× over 1 h", b.Key, percent(b.Remaining), number(b.Burn1h))
 	if b.Remaining <= 0 {
-		left = fmt.Sprintf("budget of %s is spent (%s left), burning %s× over 1 h", b.Key, percent(b.Remaining), number(b.Burn1h))
+		by := ""
+		if b.SpentBy != "" {
+			by, o.SpentBy = " by "+b.SpentBy, b.SpentBy
+		}
+		left = fmt.Sprintf("budget of %s is spent%s (%s left), burning %s× over 1 h", b.Key, by, percent(b.Remaining), number(b.Burn1h))
 	}
 	switch {
 	case err != nil:
