@@ -3,6 +3,7 @@ package main
 
 import (
 	"os"
+	_ "time/tzdata" // freezes and calendar windows name zones; a bare machine has none
 
 	"github.com/flyball-dev/flyball/internal/agent"
 	"github.com/flyball-dev/flyball/internal/agent/supervise"

@@ -65,9 +65,15 @@ func (a *agent) handler() http.Handler {
 		a.proxy.Ack(ack.Seq)
 		return struct{}{}, nil
 	})
-	handle("GET /healthz", func(*http.Request) (any, error) { return struct{}{}, nil })
+	build := a.cfg.build()
+	handle("GET /healthz", func(*http.Request) (any, error) { return health{Build: build}, nil })
 	mux.Handle("GET /metrics", a.metrics())
 	return mux
+}
+
+// health is what an agent that serves says of itself.
+type health struct {
+	Build string `json:"build"`
 }
 
 func decode(r *http.Request, into any) error {

@@ -27,6 +27,23 @@ type Config struct {
 	AdminSocket string // path of the unix socket; empty: agent.sock in Dir
 	Clock       clock.Clock
 	Log         *slog.Logger
+	Build       string // names the program, so that one left over from an older one is noticed; empty: the file it was started from
+}
+
+// build names the program that runs.
+func (c Config) build() string {
+	if c.Build != "" {
+		return c.Build
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	info, err := os.Stat(exe)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d bytes of %s", info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano))
 }
 
 // socket is the path of the admin socket.

@@ -1,11 +1,13 @@
 package agent_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -301,6 +303,27 @@ func TestSpawn(t *testing.T) {
 	}
 	if got := w.pid(t); got != pid {
 		t.Errorf("the instance has pid %s, had %s before the agent was stopped", got, pid)
+	}
+}
+
+// An agent outlives upgrades. The new program is told, and what to do.
+func TestSpawnNoticesAnOlderAgent(t *testing.T) {
+	a := agenttest.New(t)
+	a.Launch(t)
+	var said bytes.Buffer
+	cfg := a.Config
+	cfg.Log = slog.New(slog.NewTextHandler(&said, nil))
+	if err := agent.Spawn(t.Context(), cfg); err != nil || said.Len() > 0 {
+		t.Errorf("of the same build: %v, said %q", err, said.String())
+	}
+	cfg.Build = "the new one"
+	if err := agent.Spawn(t.Context(), cfg); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"another build", "bytes of", "the new one", "flyball down"} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("it does not say %q: %s", want, said.String())
+		}
 	}
 }
 

@@ -1,10 +1,13 @@
 package agent
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -53,11 +56,11 @@ func Main(args []string) int {
 	return 0
 }
 
-// Spawn makes sure that an agent runs with this configuration (Log is not
-// used), and returns when it serves. It runs under a supervisor: it outlives the
-// caller and is restarted when it crashes. One that runs already with the same
-// addresses is left as it is; with other addresses it is replaced, while what it
-// started keeps running.
+// Spawn makes sure that an agent runs with this configuration, and returns when
+// it serves. It runs under a supervisor: it outlives the caller and is restarted
+// when it crashes. One that runs already with the same addresses is left as it
+// is, and Log told when it is of another build; with other addresses it is
+// replaced, while what it started keeps running.
 func Spawn(ctx context.Context, cfg Config) error {
 	exe, err := os.Executable()
 	if err != nil {
@@ -79,13 +82,16 @@ func Spawn(ctx context.Context, cfg Config) error {
 	if live {
 		err := supervise.Start(ctx, runDir(cfg.Dir, n), spec)
 		if !errors.Is(err, supervise.ErrOtherSpec) {
-			return errors.Join(err, awaitHealthy(ctx, cfg, runDir(cfg.Dir, n)))
+			err = errors.Join(err, awaitHealthy(ctx, cfg, runDir(cfg.Dir, n)))
+			noticeOther(cfg)
+			return err
 		}
 		if err := endRun(ctx, cfg, n, "replaced by one with another configuration"); err != nil {
 			return err
 		}
 	}
 	if !live && healthy(cfg) == nil {
+		noticeOther(cfg)
 		return nil // somebody runs one in the foreground
 	}
 	if err := vacant(cfg.ProxyListen); err != nil {
@@ -185,8 +191,24 @@ func awaitHealthy(ctx context.Context, cfg Config, run string) error {
 	}
 }
 
+// noticeOther says so when the agent that runs is of another build than the
+// program that needs it.
+func noticeOther(cfg Config) {
+	if h, err := condition(cfg); err == nil && h.Build != cfg.build() && cfg.Log != nil {
+		cfg.Log.Warn("the agent was started by another build of flyball and goes on serving as it is",
+			"agent", cmp.Or(h.Build, "older than this note"), "this", cfg.build(), "next", "to replace it: flyball down && flyball up, which interrupts the services for a moment")
+	}
+}
+
 // healthy is nil when an agent answers on the admin socket.
 func healthy(cfg Config) error {
+	_, err := condition(cfg)
+	return err
+}
+
+// condition is what an agent says of itself. One of an older build has less to say.
+func condition(cfg Config) (health, error) {
+	var h health
 	client := &http.Client{Timeout: adminTimeout, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -196,7 +218,9 @@ func healthy(cfg Config) error {
 	}}
 	resp, err := client.Get("http://agent/healthz")
 	if err != nil {
-		return err
+		return h, err
 	}
-	return resp.Body.Close()
+	defer resp.Body.Close()
+	_ = json.NewDecoder(io.LimitReader(resp.Body, 4096)).Decode(&h)
+	return h, nil
 }
