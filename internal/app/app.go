@@ -114,6 +114,7 @@ func New(cfg Config, ports Ports) (*App, error) {
 		return nil, err
 	}
 	a.watcher = slo.NewWatcher(a.engine, slo.Setup{Reader: a.env.Reader, Minutes: a.minutes, Slots: slo.NewSlots(ports.Store.Blobs()),
+		Log: a.log, Sync: a.sync, Clock: cfg.Clock,
 		Wake: func(key string) { a.controls.Wake("objective", key) }})
 	a.intake = &alert.Intake{Log: a.log, Reader: a.env.Reader, Clock: cfg.Clock, Sync: a.sync}
 	a.env.Sources = a.sources()

@@ -47,7 +47,7 @@ func Projections() []*projection.Projection {
 		[]*projection.Projection{action.Projection(), catalog.Projection(), access.Projection()},
 		change.Projections(), []*projection.Projection{pipeline.Projection(), artifact.Projection()},
 		release.Projections(), []*projection.Projection{rollout.Projection()},
-		[]*projection.Projection{slo.Projection(), budget.Projection(), oncall.Projection()}, policy.Projections(), alert.Projections(), incident.Projections(),
+		[]*projection.Projection{slo.Projection(), slo.AdjustmentProjection(), budget.Projection(), oncall.Projection()}, policy.Projections(), alert.Projections(), incident.Projections(),
 		dora.Projections(), why.Projections(),
 	)
 }

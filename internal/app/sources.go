@@ -16,7 +16,6 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
-	"github.com/flyball-dev/flyball/internal/kernel/resource"
 	"github.com/flyball-dev/flyball/internal/port/measure"
 )
 
@@ -179,7 +178,7 @@ func (a *App) minutes(ctx context.Context, service, environment string, from, un
 func (a *App) collect(ctx context.Context) error {
 	// Time first: after a jump of the clock, new counts are not ahead of it.
 	a.watcher.Tick(a.cfg.Clock.Now())
-	return a.watcher.Feed(func() error {
+	return a.watcher.Feed(ctx, func() error {
 		_, err := a.collector.Pull(ctx)
 		return err
 	})
@@ -211,7 +210,7 @@ func (a *App) redeclare(ctx context.Context, position int64) (int64, error) {
 			return position, err
 		}
 		for _, e := range events {
-			declared = declared || event.Matches([]string{resource.EventApplied, resource.EventDeleted}, e.Type)
+			declared = declared || event.Matches(slo.Declaring, e.Type)
 			position = e.Position
 		}
 		if len(events) == 0 {

@@ -63,6 +63,7 @@ func newHouse(t testing.TB, start time.Time) *house {
 		t.Fatal(err)
 	}
 	h.watcher = slo.NewWatcher(h.engine, slo.Setup{Reader: h.store.States(), Minutes: h.minutes, Slots: slo.NewSlots(h.store.Blobs()),
+		Log: h.store.Log(), Sync: h.sync, Clock: h.clock,
 		Wake: func(key string) { h.controls.Wake("objective", key) }})
 	h.govern()
 	return h

@@ -47,6 +47,7 @@ func (w *Watcher) Declare(ctx context.Context, now time.Time) error {
 
 func (w *Watcher) forget(id string, d *declared) {
 	w.engine.Remove(id)
+	w.raw.Remove(id)
 	for group := range d.groups {
 		w.groups.Remove(d.objective.group(group).ID())
 	}
@@ -172,6 +173,11 @@ func (w *Watcher) put(ctx context.Context, d *declared, now time.Time) error {
 		d.groups = old.groups
 	}
 	w.mu.Unlock()
+	known, err := AdjustmentsOf(ctx, w.reader, d.objective.Key())
+	if err != nil {
+		return err
+	}
+	d.adjusted = known.Holding()
 	// Factors that can never fire for a lenient target are left out rather than
 	// refusing the whole objective: the table of slo explain says so.
 	empty, err := w.engine.Put(d.objective)
@@ -181,20 +187,74 @@ func (w *Watcher) put(ctx context.Context, d *declared, now time.Time) error {
 	w.mu.Lock()
 	w.declared[id], w.byKey[d.objective.Key()] = d, id
 	w.mu.Unlock()
-	if old != nil && !empty && old.indicator == d.indicator && old.threshold == d.threshold {
-		return w.regroup(ctx, d, now)
+	if old != nil && !empty && old.counts(d) {
+		if len(d.adjusted) > 0 {
+			if empty, err = w.raw.Put(d.objective.quiet()); err != nil {
+				return err
+			}
+		}
+		if !empty {
+			return w.regroup(ctx, d, now)
+		}
 	}
+	return w.load(ctx, d, now)
+}
+
+// counts reports whether b counts the same as d.
+func (d *declared) counts(b *declared) bool {
+	return d.indicator == b.indicator && d.threshold == b.threshold && slices.Equal(d.adjusted, b.adjusted)
+}
+
+// quiet is the objective without alerts.
+func (o *Objective) quiet() *Objective {
+	q := *o
+	q.AlertPolicies = nil
+	return &q
+}
+
+// Recompute computes an objective's numbers anew from its history, with the
+// exclusions and corrections that hold now.
+func (w *Watcher) Recompute(ctx context.Context, key string) error {
+	w.feeding.Lock()
+	defer w.feeding.Unlock()
+	d, err := w.find(key)
+	if err != nil {
+		return err
+	}
+	known, err := AdjustmentsOf(ctx, w.reader, key)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	d.adjusted = known.Holding()
+	now := w.now
+	w.mu.Unlock()
 	return w.load(ctx, d, now)
 }
 
 // load fills an objective's running sums, and its groups', from the history.
 func (w *Watcher) load(ctx context.Context, d *declared, now time.Time) error {
 	from, _ := d.objective.Window.Lookback(now)
+	for _, a := range d.adjusted { // a correction of so many begins to take at its beginning
+		if a.From.Before(from) && a.To.After(from) {
+			from = a.From.Truncate(time.Minute)
+		}
+	}
 	series, err := w.history(ctx, d, from, now.Add(MaxSkew))
 	if err != nil {
 		return err
 	}
-	if err := w.engine.Load(d.objective.ID(), series); err != nil {
+	if err := w.engine.Load(d.objective.ID(), Adjust(series, d.adjusted)); err != nil {
+		return err
+	}
+	if len(d.adjusted) == 0 {
+		w.raw.Remove(d.objective.ID())
+		return w.loadGroups(ctx, d, now)
+	}
+	if _, err := w.raw.Put(d.objective.quiet()); err != nil {
+		return err
+	}
+	if err := w.raw.Load(d.objective.ID(), series); err != nil {
 		return err
 	}
 	return w.loadGroups(ctx, d, now)
@@ -225,6 +285,27 @@ func (w *Watcher) History(ctx context.Context, key string, from, to time.Time) (
 	return w.history(ctx, d, from, to)
 }
 
+// Adjusted is History without what does not count.
+func (w *Watcher) Adjusted(ctx context.Context, key string, from, to time.Time) (*Series, error) {
+	d, err := w.find(key)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	adjusted, first := d.adjusted, from
+	w.mu.Unlock()
+	for _, a := range adjusted {
+		if a.From.Before(first) && a.To.After(from) {
+			first = a.From.Truncate(time.Minute)
+		}
+	}
+	raw, err := w.history(ctx, d, first, to)
+	if err != nil {
+		return nil, err
+	}
+	return Adjust(raw, adjusted).Between(from, to), nil
+}
+
 // find is what is declared under a key.
 func (w *Watcher) find(key string) (*declared, error) {
 	w.mu.Lock()
@@ -232,7 +313,11 @@ func (w *Watcher) find(key string) (*declared, error) {
 	if d := w.declared[w.byKey[key]]; d != nil {
 		return d, nil
 	}
-	return nil, problem.New(problem.NotFound, "slo.show", "there is no objective %q", key).WithNext("flyball slo list shows the objectives")
+	return nil, noObjective(key)
+}
+
+func noObjective(key string) error {
+	return problem.New(problem.NotFound, "slo.show", "there is no objective %q", key).WithNext("flyball slo list shows the objectives")
 }
 
 func (d *declared) count(requests, bad int64, slow map[int64]int64) (good, total int64) {

@@ -121,6 +121,10 @@ func (w *Watcher) apply(differences []Difference) (reload map[string]bool) {
 // count counts a difference into an objective or one of its groups; it reports
 // whether that could be done.
 func (w *Watcher) count(id string, to *declared, d Difference) bool {
+	use := to.verdict(d.Time)
+	if use == reloadIt {
+		return false
+	}
 	engine := w.engine
 	if d.Group != "" {
 		group := to.objective.group(d.Group)
@@ -131,6 +135,13 @@ func (w *Watcher) count(id string, to *declared, d Difference) bool {
 			}
 			to.groups[d.Group] = struct{}{}
 		}
+	} else if len(to.adjusted) > 0 {
+		if outcome, err := w.raw.Change(id, d.Time, d.Good, d.Total, d.Known); err != nil || outcome != Taken {
+			return false
+		}
+	}
+	if use == leaveIt {
+		return true
 	}
 	outcome, err := engine.Change(id, d.Time, d.Good, d.Total, d.Known)
 	from, _ := to.objective.Window.Lookback(w.now)
@@ -156,7 +167,7 @@ func (w *Watcher) loadGroups(ctx context.Context, d *declared, now time.Time) er
 		if _, err := w.groups.Put(group); err != nil {
 			return err
 		}
-		if err := w.groups.Load(group.ID(), series); err != nil {
+		if err := w.groups.Load(group.ID(), Adjust(series, d.adjusted)); err != nil {
 			return err
 		}
 		w.mu.Lock()

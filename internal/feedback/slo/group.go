@@ -26,6 +26,6 @@ func (o *Objective) maxGroups() int {
 func (o *Objective) group(name string) *Objective {
 	g := *o
 	g.Name += "{" + name + "}"
-	g.GroupBy, g.AlertPolicies = nil, nil
+	g.GroupBy, g.AlertPolicies, g.Traffic = nil, nil, 0
 	return &g
 }

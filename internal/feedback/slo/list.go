@@ -24,6 +24,7 @@ type ListInput struct {
 	Sort        string `json:"sort" enum:"key,burn,budget,exhaustion" doc:"order: by key (default), fastest burning, least budget, or soonest spent first"`
 	Group       string `json:"group" enum:"team,service" doc:"together by team or service, with sub-totals; the worst group by the order first"`
 	PerGroup    int    `json:"per_group" doc:"with group: at most this many of each group; 0 for all"`
+	Of          string `json:"of" doc:"the groups of this objective, instead of objectives"`
 	After       string `json:"after" doc:"cursor from the page before"`
 	Limit       int    `json:"limit" doc:"at most this many, 1 to 1000 (default 100)"`
 }
@@ -106,10 +107,18 @@ func rankOf(cursor string) (p rank, err error) {
 
 // List chooses, orders and pages through the objectives.
 func (w *Watcher) List(in ListInput) (Listing, error) {
-	all := w.engine.Standings(func(*Objective) bool { return true }, in.Sort == "exhaustion")
+	engine, wanted := w.engine, func(*Objective) bool { return true }
+	if in.Of != "" {
+		if _, err := w.find(in.Of); err != nil {
+			return Listing{}, err
+		}
+		engine, wanted = w.groups, func(o *Objective) bool { return strings.HasPrefix(o.Key(), in.Of+"{") }
+	}
+	all := engine.Standings(wanted, in.Sort == "exhaustion")
 	w.mu.Lock()
 	for i := range all {
-		if d := w.declared[all[i].ID]; d != nil {
+		id, _, _ := strings.Cut(all[i].ID, "{")
+		if d := w.declared[id]; d != nil {
 			all[i].Team = d.team
 		}
 	}
@@ -119,7 +128,7 @@ func (w *Watcher) List(in ListInput) (Listing, error) {
 		return l, err
 	}
 	for i := range l.Standings {
-		f := w.engine.Forecast(l.Standings[i].ID)
+		f := engine.Forecast(l.Standings[i].ID)
 		l.Standings[i].Exhausts, l.Standings[i].Exhausted = f.At, f.Exhausted
 	}
 	return l, nil
@@ -270,7 +279,10 @@ type Row struct {
 	Burn1h    float64 `json:"burn_1h" doc:"burn rate over the last hour"`
 	Level     string  `json:"level"`
 	Firing    string  `json:"firing,omitempty" doc:"gravest severity that fires"`
-	Exhausts  string  `json:"exhausts,omitempty" doc:"when the budget is spent at the present burn, or was, RFC 3339"`
+	// Of objectives something of which does not count.
+	RawRemaining *float64 `json:"raw_remaining,omitempty" doc:"share of the budget left if exclusions and corrections did not hold"`
+
+	Exhausts string `json:"exhausts,omitempty" doc:"when the budget is spent at the present burn, or was, RFC 3339"`
 }
 
 // Rows is a page of objectives.
@@ -294,9 +306,17 @@ func (r Rows) Rows() [][]string {
 		if o.Firing != "" {
 			state += ", firing: " + o.Firing
 		}
-		out = append(out, []string{o.Objective, o.Target, fmt.Sprintf("%.4f %%", 100*o.SLI), fmt.Sprintf("%.0f", o.Events), fmt.Sprintf("%.0f %%", 100*o.Remaining), fmt.Sprintf("%.1f×", o.Burn1h), state})
+		out = append(out, []string{o.Objective, o.Target, fmt.Sprintf("%.4f %%", 100*o.SLI), fmt.Sprintf("%.0f", o.Events), o.budgetLeft(), fmt.Sprintf("%.1f×", o.Burn1h), state})
 	}
 	return out
+}
+
+func (r Row) budgetLeft() string {
+	left := fmt.Sprintf("%.0f %%", 100*r.Remaining)
+	if r.RawRemaining != nil {
+		left += fmt.Sprintf(" (raw %.0f %%)", 100**r.RawRemaining)
+	}
+	return left
 }
 
 // Tell is the sub-totals of groups, one a line.
@@ -315,7 +335,11 @@ func (w *Watcher) list(in ListInput) (Rows, error) {
 	l, err := w.List(in)
 	out := Rows{Items: []Row{}, Next: l.Next, Total: l.Chosen.Objectives, Groups: l.Groups}
 	for i := range l.Standings {
-		out.Items = append(out.Items, rowOf(&l.Standings[i]))
+		row := rowOf(&l.Standings[i])
+		if raw := w.rawOf(l.Standings[i].ID); raw != nil {
+			row.RawRemaining = &raw.Budget.RemainingRatio
+		}
+		out.Items = append(out.Items, row)
 	}
 	return out, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
@@ -22,6 +23,9 @@ type Detail struct {
 	Burns     []BurnOver     `json:"burns"`
 	Alerts    []RuleState    `json:"alerts"`
 	Past      []AlertChanged `json:"past,omitempty" doc:"alerts that fired and were resolved, newest last"`
+	Raw       *RawAccount    `json:"raw,omitempty" doc:"the window as it was counted; absent when nothing was excluded or corrected"`
+	Adjusted  []Adjustment   `json:"adjusted,omitempty" doc:"exclusions and corrections that hold"`
+	Groups    []Row          `json:"groups,omitempty" doc:"of an objective with groups: the ten that burn fastest; slo list --of shows all"`
 	Projected bool           `json:"projected" doc:"the window is not full yet: allowed is an estimate from the traffic declared or seen"`
 }
 
@@ -55,6 +59,12 @@ func (d Detail) Tell() string {
 	if d.Exhausts != "" {
 		b.WriteString(", exhausted about " + d.Exhausts)
 	}
+	if d.Raw != nil {
+		fmt.Fprintf(&b, "\n  raw     %.1f %% left: %s of %s spent, with what does not count:", 100*d.Raw.Budget.RemainingRatio, d.Raw.Budget.Spent, d.Raw.Budget.Allowed)
+		for _, a := range d.Adjusted {
+			fmt.Fprintf(&b, "\n          %s %s to %s, %d bad, by %s: %s", a.Kind, a.From.UTC().Format(time.RFC3339), a.To.UTC().Format(time.RFC3339), a.BadRemoved, a.Author, a.Reason)
+		}
+	}
 	b.WriteString("\n  burn   ")
 	for _, r := range d.Burns {
 		if r.Known {
@@ -62,6 +72,9 @@ func (d Detail) Tell() string {
 		} else {
 			fmt.Fprintf(&b, " %s –", r.Window)
 		}
+	}
+	for _, g := range d.Groups {
+		fmt.Fprintf(&b, "\n  group   %-40s burn 1h %.2f×, %s of budget left, %.0f events", g.Objective[len(d.Objective):], g.Burn1h, g.budgetLeft(), g.Events)
 	}
 	for _, a := range d.Alerts {
 		fmt.Fprintf(&b, "\n  %-6s  %-28s %s %s", a.Severity, a.Condition, a.Holding, a.Reason)
@@ -71,7 +84,7 @@ func (d Detail) Tell() string {
 
 // Operations are what users can ask of objectives.
 func (w *Watcher) Operations() []operation.Operation {
-	return []operation.Operation{
+	return append(w.adjusting(),
 		w.exportOperation(),
 		operation.Define(operation.Spec[ListInput, Rows]{
 			Noun: "slo", Verb: "list", Summary: "List objectives with what is left of their budgets", Role: operation.Viewer,
@@ -83,7 +96,7 @@ func (w *Watcher) Operations() []operation.Operation {
 				return w.show(ctx, in.Objective)
 			},
 		}),
-	}
+	)
 }
 
 func (w *Watcher) show(ctx context.Context, key string) (Detail, error) {
@@ -92,8 +105,23 @@ func (w *Watcher) show(ctx context.Context, key string) (Detail, error) {
 		return Detail{}, err
 	}
 	d := Detail{Row: rowOf(s.standing()), Window: FormatDuration(s.Objective.Window.Rolling), Budget: s.Budget, Projected: s.Budget.Projected}
+	if len(s.Objective.GroupBy) > 0 {
+		groups, err := w.list(ListInput{Of: key, Sort: "burn", Limit: 10})
+		if err != nil {
+			return Detail{}, err
+		}
+		d.Groups = groups.Items
+	}
 	if s.Objective.Window.Calendar != nil {
 		d.Window = fmt.Sprintf("%d %s", s.Objective.Window.Calendar.Count, s.Objective.Window.Calendar.Unit)
+	}
+	if d.Raw = s.Raw; s.Raw != nil {
+		d.RawRemaining = &s.Raw.Budget.RemainingRatio
+		page, err := w.adjustments(ctx, AdjustmentsInput{Objective: key})
+		if err != nil {
+			return Detail{}, err
+		}
+		d.Adjusted = page.Items
 	}
 	for _, b := range s.Burns {
 		d.Burns = append(d.Burns, BurnOver{Window: b.Name, Burn: b.Rate, Known: b.Known, Bad: b.Bad, Total: b.Total, Missing: b.Missing})

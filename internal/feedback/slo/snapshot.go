@@ -25,6 +25,16 @@ type Snapshot struct {
 	Recovers  time.Time // of a spent budget: when some of it is left again if nothing more fails; zero otherwise
 	Forecast  Forecast
 	Alerts    []RuleStatus
+	Raw       *RawAccount // where something does not count: as if it did
+}
+
+// RawAccount is the window's account of what was counted, without exclusions
+// and corrections.
+type RawAccount struct {
+	Good   float64 `json:"good"`
+	Total  float64 `json:"total"`
+	SLI    float64 `json:"sli"`
+	Budget Budget  `json:"budget"`
 }
 
 // Burn is the burn rate over one window.

@@ -3,13 +3,16 @@ package slo
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
+	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 )
@@ -23,6 +26,11 @@ type Setup struct {
 	Reader  projection.Reader
 	Minutes Backlog // what the proxy counted
 	Slots   *Slots  // what others count
+	// Log, Sync and Clock are for what users record; Sync waits until Reader shows
+	// the end of the log.
+	Log   event.Log
+	Sync  func(ctx context.Context) error
+	Clock clock.Clock
 	// Wake is called with the key of an objective that has something to record.
 	Wake func(key string)
 }
@@ -32,7 +40,8 @@ type Setup struct {
 type Watcher struct {
 	Setup
 	engine *Engine // objectives
-	groups *Engine // groups of objectives; they carry no alerts
+	raw    *Engine // those with adjustments, without them; no alerts
+	groups *Engine // groups of objectives; no alerts
 	reader projection.Reader
 
 	// feeding is held while counts go from the store into the engines: by whoever
@@ -45,6 +54,7 @@ type Watcher struct {
 	byKey       map[string]string    // engine IDs
 	byPlace     map[string][]string  // engine IDs of what the proxy counts, by SERVICE/ENVIRONMENT
 	byIndicator map[string][]string  // engine IDs of what is recorded, by indicator
+	stale       map[string]*declared // to be loaded again, by engine ID
 	seen        map[string]string    // last signature by engine ID
 }
 
@@ -54,12 +64,13 @@ type declared struct {
 	indicator string              // ID; empty for what the proxy counts
 	threshold int64               // nanoseconds, for latency
 	groups    map[string]struct{} // that the engine of groups has
+	adjusted  []Adjustment        // that hold
 }
 
 // NewWatcher makes a watcher of an engine.
 func NewWatcher(engine *Engine, setup Setup) *Watcher {
-	return &Watcher{Setup: setup, engine: engine, groups: engine.Sibling(), reader: setup.Reader, now: engine.Now(),
-		declared: map[string]*declared{}, byKey: map[string]string{}, byPlace: map[string][]string{}, byIndicator: map[string][]string{}, seen: map[string]string{}}
+	return &Watcher{Setup: setup, engine: engine, raw: engine.Sibling(), groups: engine.Sibling(), reader: setup.Reader, now: engine.Now(),
+		declared: map[string]*declared{}, byKey: map[string]string{}, byPlace: map[string][]string{}, byIndicator: map[string][]string{}, stale: map[string]*declared{}, seen: map[string]string{}}
 }
 
 // Key is the name of an objective in events and addresses:
@@ -68,29 +79,75 @@ func (o *Objective) Key() string { return o.Service + "." + o.Environment + "." 
 
 // Feed runs what stores counts and has them counted here (Count), so that no
 // history is loaded in between: nothing is counted twice.
-func (w *Watcher) Feed(run func() error) error {
+func (w *Watcher) Feed(ctx context.Context, run func() error) error {
 	w.feeding.Lock()
 	defer w.feeding.Unlock()
-	return run()
+	err := run()
+	w.mu.Lock()
+	stale, now := w.stale, w.now
+	w.stale = map[string]*declared{}
+	w.mu.Unlock()
+	for _, d := range stale {
+		err = errors.Join(err, w.load(context.WithoutCancel(ctx), d, now))
+	}
+	return err
 }
 
-// Count adds what a service received at a moment to its objectives.
+// Count adds what a service received at a moment to its objectives. Those that
+// cannot take it as it comes are loaded again at the end of Feed.
 func (w *Watcher) Count(service, environment string, at time.Time, requests, bad int64, slow map[int64]int64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, id := range w.byPlace[service+"/"+environment] {
-		good, total := w.declared[id].count(requests, bad, slow)
-		if _, err := w.engine.Add(id, at, good, total); err != nil {
-			return err
+		d := w.declared[id]
+		good, total := d.count(requests, bad, slow)
+		if len(d.adjusted) > 0 {
+			if _, err := w.raw.Add(id, at, good, total); err != nil {
+				return err
+			}
+		}
+		switch d.verdict(at) {
+		case reloadIt:
+			w.stale[id] = d
+		case countIt:
+			outcome, err := w.engine.Add(id, at, good, total)
+			if err != nil {
+				return err
+			}
+			if from, _ := d.objective.Window.Lookback(w.now); outcome == TooLate && at.After(from) {
+				w.stale[id] = d
+			}
 		}
 	}
 	return nil
+}
+
+// What is to be done with counts of a minute.
+const (
+	countIt  = iota
+	leaveIt  // an exclusion covers it
+	reloadIt // a correction covers it: what it takes out may be another now
+)
+
+// verdict says what is to be done with counts of the minute of a time.
+func (d *declared) verdict(at time.Time) int {
+	at = at.Truncate(time.Minute)
+	for _, a := range d.adjusted {
+		if a.touches(at, at.Add(time.Minute)) {
+			if a.Kind == Corrected {
+				return reloadIt
+			}
+			return leaveIt
+		}
+	}
+	return countIt
 }
 
 // Tick moves time and wakes the objectives whose level or alerts changed.
 func (w *Watcher) Tick(now time.Time) {
 	w.engine.Tick(now)
 	w.groups.Tick(now)
+	w.raw.Tick(now)
 	w.mu.Lock()
 	w.now = w.engine.Now()
 	ids := make([]string, 0, len(w.declared))
@@ -131,7 +188,19 @@ func (w *Watcher) Snapshot(key string) (Snapshot, error) {
 	case grouped:
 		return w.groups.Snapshot(d.objective.group(group).ID())
 	}
-	return w.engine.Snapshot(d.objective.ID())
+	s, err := w.engine.Snapshot(d.objective.ID())
+	s.Raw = w.rawOf(s.ID)
+	return s, err
+}
+
+// rawOf is the account of an objective, by engine ID, without what does not
+// count; nil when everything does.
+func (w *Watcher) rawOf(id string) *RawAccount {
+	raw, err := w.raw.Snapshot(id)
+	if err != nil {
+		return nil
+	}
+	return &RawAccount{Good: raw.Good, Total: raw.Total, SLI: raw.SLI, Budget: raw.Budget}
 }
 
 // Snapshots is every objective's state, by key, of one place or of all.
@@ -142,6 +211,7 @@ func (w *Watcher) Snapshots(service, environment string) []Snapshot {
 			continue
 		}
 		if s, err := w.engine.Snapshot(id); err == nil { // else removed meanwhile
+			s.Raw = w.rawOf(id)
 			out = append(out, s)
 		}
 	}

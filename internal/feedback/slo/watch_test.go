@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
+	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
@@ -31,7 +33,7 @@ func newHouse(t *testing.T, now time.Time) *house {
 	h := &house{t: t, clock: clock.NewVirtual(now), woken: map[string]int{}}
 	h.store = memory.New(memory.Options{Clock: h.clock})
 	t.Cleanup(func() { h.store.Close() })
-	h.runner = projection.NewRunner(h.store.Log(), h.store.States(), Projection(), catalog.Projection())
+	h.runner = projection.NewRunner(h.store.Log(), h.store.States(), Projection(), AdjustmentProjection(), catalog.Projection())
 	h.restart()
 	h.apply(catalog.KindService, "checkout", catalog.ServiceSpec{Team: "payments", Run: "x"})
 	h.apply(catalog.KindEnvironment, "staging", catalog.EnvironmentSpec{})
@@ -45,7 +47,8 @@ func (h *house) restart() {
 	engine, err := NewEngine(time.Minute, h.clock.Now())
 	h.ok(err)
 	h.Watcher = NewWatcher(engine, Setup{
-		Reader: h.store.States(), Slots: NewSlots(h.store.Blobs()), Wake: func(key string) { h.woken[key]++ },
+		Reader: h.store.States(), Slots: NewSlots(h.store.Blobs()),
+		Log: h.store.Log(), Sync: h.runner.CatchUp, Clock: h.clock, Wake: func(key string) { h.woken[key]++ },
 		Minutes: func(context.Context, string, string, time.Time, time.Time, func(time.Time, int64, int64, map[int64]int64)) error {
 			return nil
 		},
@@ -129,6 +132,22 @@ func (h *house) shown(key string) Snapshot {
 	return s
 }
 
+// call calls an operation.
+func (h *house) call(name string, input map[string]any) (any, error) {
+	h.t.Helper()
+	for _, o := range h.Operations() {
+		if o.Name() == name {
+			in := o.NewInput()
+			b, err := json.Marshal(input)
+			h.ok(err)
+			h.ok(json.Unmarshal(b, in))
+			return o.Call(h.t.Context(), operation.Caller{Name: "user:ana", Grants: []operation.Grant{{Role: operation.Operator}}}, in)
+		}
+	}
+	h.t.Fatalf("there is no operation %s", name)
+	return nil, nil
+}
+
 // pass moves time.
 func (h *house) pass(d time.Duration) {
 	h.clock.Advance(d)
@@ -205,9 +224,108 @@ func TestGroupsAddUpAndOverflow(t *testing.T) {
 			}
 		}
 	}
+	detail, err := h.call("slo.show", map[string]any{"objective": "checkout.prod.answers"})
+	h.ok(err)
+	if text := detail.(Detail).Tell(); strings.Count(text, "\n  group ") != 3 || !strings.Contains(text, "{(other)}") {
+		t.Errorf("show does not have its groups:\n%s", text)
+	}
+	page, err := h.call("slo.list", map[string]any{"of": "checkout.prod.answers", "sort": "burn", "limit": 2})
+	h.ok(err)
+	if rows := page.(Rows); len(rows.Items) != 2 || rows.Next == "" || rows.Items[0].Objective != "checkout.prod.answers{route=/0,method=GET}" || rows.Items[0].Team != "payments" {
+		t.Errorf("groups listed: %+v", rows)
+	}
 	// A group that is not read again is gone from that minute.
 	h.ok(h.Record(t.Context(), Recording{Indicator: f.ID, Counts: counts[:1]}))
 	if s := h.shown("checkout.prod.answers"); s.Good != 0 || s.Total != 10 {
 		t.Errorf("the whole has %v of %v", s.Good, s.Total)
 	}
+}
+
+func TestExclusionsAndCorrections(t *testing.T) {
+	h := newHouse(t, march)
+	key := "checkout.prod.answers"
+	h.slo("answers", queried("answers", "checkout", "0.99", "30d", "", ""))
+	h.apply(catalog.KindService, "checkout", catalog.ServiceSpec{Team: "payments", Run: "x", Objectives: catalog.Objectives{Availability: 99, Window: 30 * day}})
+	h.declare()
+	f := h.fed()
+	minute := func(i int) time.Time { return march.Add(time.Duration(i) * time.Minute) }
+	count := func(i int) {
+		t.Helper()
+		h.ok(h.Record(t.Context(), Recording{Indicator: f.ID, Counts: []Counted{{Slots: []Slot{{minute(i), 90, 100}}}}}))
+		h.ok(h.Feed(t.Context(), func() error { return h.Count("checkout", "prod", minute(i), 100, 10, nil) }))
+	}
+	for i := range 60 {
+		h.pass(time.Minute)
+		count(i)
+	}
+	at := func(i int) string { return minute(i).Format(time.RFC3339) }
+	call := func(name string, input map[string]any) AdjustmentPage {
+		t.Helper()
+		input["objective"], input["reason"] = key, "it was announced"
+		out, err := h.call(name, input)
+		h.ok(err)
+		return out.(AdjustmentPage)
+	}
+	want := func(bad, total, raw float64) {
+		t.Helper()
+		for _, restarted := range []bool{false, true} {
+			if restarted {
+				h.restart()
+			}
+			s := h.shown(key)
+			rawBad := s.Total - s.Good
+			if s.Raw != nil {
+				rawBad = s.Raw.Total - s.Raw.Good
+			}
+			if s.Total-s.Good != bad || s.Total != total || rawBad != raw {
+				t.Errorf("%v bad of %v, raw %v; want %v of %v, raw %v; restarted %v", s.Total-s.Good, s.Total, rawBad, bad, total, raw, restarted)
+			}
+		}
+	}
+	want(600, 6000, 600)
+	out := call("slo.exclude", map[string]any{"from": at(10), "to": at(20)})
+	if len(out.Items) != 1 || out.Items[0].BadRemoved != 100 || out.Items[0].Author != "user:ana" {
+		t.Errorf("excluded: %+v", out)
+	}
+	want(500, 5000, 600)
+	call("slo.correct", map[string]any{"from": at(15), "to": at(31), "bad": 35})
+	want(465, 5000, 600)
+	// Maintenance that goes on: what comes in does not count, late as it may be.
+	ahead := call("slo.exclude", map[string]any{"from": at(60), "to": at(70)})
+	for i := 60; i < 75; i++ {
+		h.pass(time.Minute)
+		count(i)
+	}
+	want(515, 5500, 750)
+	h.ok(h.Record(t.Context(), Recording{Indicator: f.ID, Counts: []Counted{{Slots: []Slot{{minute(20), 0, 100}, {minute(62), 0, 100}}}}}))
+	want(515+90, 5500, 750+180) // minute 20 is under the correction, which has had its 35
+	detail, err := h.call("slo.show", map[string]any{"objective": key})
+	h.ok(err)
+	if text := detail.(Detail).Tell(); !strings.Contains(text, "by user:ana: it was announced") || !strings.Contains(text, "930 of") {
+		t.Errorf("show does not say what was left out:\n%s", text)
+	}
+	call("slo.lift", map[string]any{"adjustment": ahead.Items[0].ID})
+	if _, err := h.call("slo.lift", map[string]any{"objective": key, "adjustment": ahead.Items[0].ID, "reason": "x"}); problem.KindOf(err) != problem.Conflict {
+		t.Errorf("lifted twice: %v", err)
+	}
+	want(605+100+90, 6500, 930)
+	for name, input := range map[string]map[string]any{
+		"backwards": {"from": at(20), "to": at(10), "reason": "x"},
+		"no reason": {"from": at(10), "to": at(20), "reason": " "},
+		"not yet":   {"from": at(10), "to": at(1000), "reason": "x", "bad": 1},
+		"years":     {"from": at(-1000000), "to": at(20), "reason": "x"},
+		"negative":  {"from": at(10), "to": at(20), "reason": "x", "bad": -1},
+	} {
+		input["objective"] = key
+		if _, err := h.call("slo.correct", input); problem.KindOf(err) != problem.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// All objectives of a place at once; the proxy's too.
+	page, err := h.call("slo.exclude", map[string]any{"objective": "checkout.prod", "from": at(0), "to": at(75), "reason": "a drill"})
+	h.ok(err)
+	if n := len(page.(AdjustmentPage).Items); n != 2 {
+		t.Errorf("%d objectives excluded, want 2", n)
+	}
+	want(0, 0, 930)
 }
