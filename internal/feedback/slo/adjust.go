@@ -10,15 +10,6 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
 )
 
-// The facts about what does not count. Their stream is objective/KEY; their
-// actor is the author. None is ever changed: a record that was wrong is lifted
-// by another.
-const (
-	EventExcluded  = "slo.excluded"  // data is Adjusted: the slots of a span are as if nothing had reported
-	EventCorrected = "slo.corrected" // data is Adjusted: bad events of a span were good
-	EventLifted    = "slo.lifted"    // data is AdjustmentLifted
-)
-
 // Declaring are the facts after which objectives are to be declared anew.
 var Declaring = []string{resource.EventApplied, resource.EventDeleted, EventExcluded, EventCorrected, EventLifted}
 

@@ -10,6 +10,14 @@ const (
 	EventAlertResolved = "alert.resolved" // data is AlertChanged
 )
 
+// The facts about what does not count, on the same stream; their actor is the
+// author. None is ever changed: a record that was wrong is lifted by another.
+const (
+	EventExcluded  = "slo.excluded"  // data is Adjusted: the slots of a span are as if nothing had reported
+	EventCorrected = "slo.corrected" // data is Adjusted: bad events of a span were good
+	EventLifted    = "slo.lifted"    // data is AdjustmentLifted
+)
+
 // The levels of a budget.
 const (
 	LevelPlentiful = "plentiful" // more than half is left
