@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sort"
 	"strings"
@@ -78,7 +77,7 @@ func Get[S any](ctx context.Context, r projection.Reader, kind, name string) (sp
 		return spec, e, problem.New(problem.NotFound, "catalog.get", "there is no %s named %q", strings.ToLower(kind), name).
 			WithNext("flyball %s list shows what there is", strings.ToLower(kind))
 	}
-	err = json.Unmarshal(e.Spec, &spec)
+	err = event.Unmarshal(e.Spec, &spec)
 	return spec, e, err
 }
 
@@ -92,7 +91,7 @@ func List[S any](ctx context.Context, r projection.Reader, kind string) (specs [
 		}
 		for _, e := range page {
 			var s S
-			if err := json.Unmarshal(e.Spec, &s); err != nil {
+			if err := event.Unmarshal(e.Spec, &s); err != nil {
 				return nil, nil, fmt.Errorf("%s %s: %w", kind, e.Metadata.Name, err)
 			}
 			specs, entries = append(specs, s), append(entries, e)

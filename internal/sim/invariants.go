@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -123,7 +122,7 @@ func (w *world) ensured(v workload.Revision) {
 }
 
 func decode(e event.Event, out any) {
-	if err := json.Unmarshal(e.Data, out); err != nil {
+	if err := event.Unmarshal(e.Data, out); err != nil {
 		panic(fmt.Sprintf("sim: event %s (%s) cannot be read: %v", e.ID, e.Type, err))
 	}
 }
@@ -143,6 +142,6 @@ func (w *world) traceEvent(e event.Event) {
 		Revision string  `json:"revision"`
 		Weight   float64 `json:"weight"`
 	}
-	_ = json.Unmarshal(e.Data, &d) // what does not have these fields says nothing here
+	_ = event.Unmarshal(e.Data, &d) // what does not have these fields says nothing here
 	w.tracef("#%-4d  %-22s %s  %s", e.Position, e.Type, e.Subject, strings.Join(strings.Fields(fmt.Sprint(d.ID, " ", d.Type, " ", d.Verdict, d.Phase, " ", d.Revision, " ", d.Weight, " ", d.Reason, d.Error)), " "))
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -88,7 +87,7 @@ func (w *world) regate(e event.Event) {
 	}
 	w.result.Gates++
 	var in control.GateInput
-	if err := json.Unmarshal(g.Inputs, &in); err != nil {
+	if err := event.Unmarshal(g.Inputs, &in); err != nil {
 		w.violated(ruleReplay, "the inputs of gate %s cannot be read: %v", e.ID, err)
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/port/measure"
 	"github.com/flyball-dev/flyball/internal/port/store"
 )
@@ -138,7 +139,7 @@ func (c *Collector) Bins(ctx context.Context, service, environment, revision str
 	var out []measure.Bin
 	for _, b := range blobs {
 		var bins []measure.Bin
-		if err := json.Unmarshal(b.Data, &bins); err != nil {
+		if err := event.Unmarshal(b.Data, &bins); err != nil {
 			return nil, fmt.Errorf("bins of %s at %s: %w", revision, b.Start, err)
 		}
 		for _, bin := range bins {

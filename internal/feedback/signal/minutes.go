@@ -7,6 +7,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/port/measure"
 	"github.com/flyball-dev/flyball/internal/port/store"
 )
@@ -107,7 +108,7 @@ func (c *Collector) hour(ctx context.Context, series string, start time.Time) (h
 		return h, err
 	}
 	var list []Minute
-	if err := json.Unmarshal(blobs[0].Data, &list); err != nil {
+	if err := event.Unmarshal(blobs[0].Data, &list); err != nil {
 		return h, fmt.Errorf("minutes of %s at %s: %w", series, start, err)
 	}
 	for _, m := range list {
@@ -135,7 +136,7 @@ func (c *Collector) Minutes(ctx context.Context, service, environment string, fr
 	var out []Minute
 	for _, b := range blobs {
 		var list []Minute
-		if err := json.Unmarshal(b.Data, &list); err != nil {
+		if err := event.Unmarshal(b.Data, &list); err != nil {
 			return nil, fmt.Errorf("minutes of %s at %s: %w", service, b.Start, err)
 		}
 		for _, m := range list {

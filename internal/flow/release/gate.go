@@ -109,7 +109,7 @@ func wakes(ctx context.Context, e event.Event, r projection.Reader) []string {
 func proposedOf(a action.Action) (p Proposed) {
 	// The parameters were marshalled from a Proposed; what does not decode is
 	// left empty and refused by the gate's first clause.
-	_ = json.Unmarshal(a.Params, &p)
+	_ = event.Unmarshal(a.Params, &p)
 	return p
 }
 
@@ -148,14 +148,14 @@ func loadGate(ctx context.Context, r projection.Reader, a action.Action) (any, e
 func Gate(in control.GateInput, now time.Time) (action.Gated, time.Time) {
 	p := proposedOf(in.Action)
 	var f GateFacts
-	if err := json.Unmarshal(in.Facts, &f); err != nil {
+	if err := event.Unmarshal(in.Facts, &f); err != nil {
 		return action.Gated{Phase: action.Blocked, Reason: "the facts cannot be read: " + err.Error()}, now.Add(recheck)
 	}
 	var budget Budget
 	known := false
 	for _, r := range in.Readings {
 		if r.Name == "budget" {
-			known = json.Unmarshal(r.Data, &budget) == nil && r.Complete
+			known = event.Unmarshal(r.Data, &budget) == nil && r.Complete
 		}
 	}
 	exempt := exemption(p, f.Mark)

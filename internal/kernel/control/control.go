@@ -57,7 +57,7 @@ type View[S any] struct {
 func (v View[S]) Reading(name string, out any) (r Reading, ok bool) {
 	for _, r := range v.Readings {
 		if r.Name == name {
-			return r, json.Unmarshal(r.Data, out) == nil
+			return r, event.Unmarshal(r.Data, out) == nil
 		}
 	}
 	return Reading{}, false
@@ -241,7 +241,7 @@ func decisionBatch[S any](controller string, view View[S], plan Plan, now time.T
 // whether the same plan comes out.
 func (c Controller[S]) Replay(d Decision) (plan Plan, same bool, err error) {
 	var view View[S]
-	if err := json.Unmarshal(d.View, &view); err != nil {
+	if err := event.Unmarshal(d.View, &view); err != nil {
 		return plan, false, fmt.Errorf("stored view of %s/%s: %w", d.Controller, d.Key, err)
 	}
 	plan = c.Decide(view, d.Now)
