@@ -46,7 +46,11 @@ func main() {
 	fmt.Println("worst: right of the worst service.")
 	fmt.Println()
 	fmt.Print(all.table())
-	fmt.Printf("\n%.0f s; a ledger took %.1f ms on average\n", time.Since(began).Seconds(), 1000*all.seconds/float64(max(all.runs, 1)))
+	fmt.Printf("\n%d ledgers in %.0f s.\n", all.runs, time.Since(began).Seconds())
+	if err := cost(*days); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 func percent(a, b float64) string {

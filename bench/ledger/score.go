@@ -17,7 +17,6 @@ var kinds = []string{budget.KindChange, budget.KindFlag, budget.KindDependency, 
 // score compares ledgers with the truth.
 type score struct {
 	runs                int
-	seconds             float64
 	total, right        float64               // bad events, and those in the share they belong to
 	caused, causedRight float64               // of them, those that a cause made bad
 	story               string                // of one service, cause by cause
@@ -30,7 +29,6 @@ func (s *score) add(o score) {
 		s.worst = o.worst
 	}
 	s.runs += o.runs
-	s.seconds += o.seconds
 	s.total += o.total
 	s.right += o.right
 	s.caused += o.caused
@@ -62,14 +60,19 @@ func play(s scenario, seed uint64, seeds, days int, show bool) (score, error) {
 	return sum, nil
 }
 
+// objective is what the simulated services promise.
+func objective(days int) (*slo.Objective, error) {
+	target, err := slo.ParseDecimal("0.998")
+	return &slo.Objective{Service: "shop", Environment: "prod", Name: "availability", Target: target, Method: slo.Occurrences,
+		Window: slo.Window{Rolling: time.Duration(days) * 24 * time.Hour}, Indicator: slo.Indicator{Kind: slo.Availability}, Weight: slo.One}, err
+}
+
 // ledger is what the ledger makes of a world.
 func (w *world) ledger(days int) (budget.Ledger, error) {
-	target, err := slo.ParseDecimal("0.998")
+	o, err := objective(days)
 	if err != nil {
 		return budget.Ledger{}, err
 	}
-	o := &slo.Objective{Service: "shop", Environment: "prod", Name: "availability", Target: target, Method: slo.Occurrences,
-		Window: slo.Window{Rolling: time.Duration(days) * 24 * time.Hour}, Indicator: slo.Indicator{Kind: slo.Availability}, Weight: slo.One}
 	raw := slo.NewSeries(time.Minute, 0)
 	for _, m := range w.arms {
 		total, bad := int64(0), int64(0)
@@ -90,12 +93,11 @@ func (w *world) ledger(days int) (budget.Ledger, error) {
 // score compares the ledger's shares with the true ones. What a share has too
 // much was taken from those that have too little, in proportion.
 func (w *world) score(days int) (score, error) {
-	began := time.Now()
 	l, err := w.ledger(days)
 	if err != nil {
 		return score{}, err
 	}
-	out := score{runs: 1, seconds: time.Since(began).Seconds(), charged: map[[2]string]float64{}}
+	out := score{runs: 1, charged: map[[2]string]float64{}}
 	truth, charged := map[string]float64{}, map[string]float64{}
 	for m := w.history; m < w.minutes; m++ {
 		for cause, bad := range w.truth[m] {

@@ -106,11 +106,12 @@ func (c *Collector) store(ctx context.Context, bins []measure.Bin) error {
 		at := c.start.Add(time.Duration(group[0].Seq%1e6) * time.Microsecond)
 		writes = append(writes, store.BlobWrite{Series: c.series, Start: at, Data: data})
 	}
-	minutes, err := c.addMinutes(ctx, bins)
+	// Revisions first: they look whether the hour was counted without them.
+	revisions, err := c.addRevisions(ctx, bins)
 	if err != nil {
 		return err
 	}
-	revisions, err := c.addRevisions(ctx, bins)
+	minutes, err := c.addMinutes(ctx, bins)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -127,23 +128,67 @@ func (h hour) sorted() []Minute {
 }
 
 // Minutes returns a service's minutes that begin in [from, until), in order. A
-// minute without a request is left out.
+// minute without a request is left out. Hours of which all requests were counted
+// with their revision are summed from those counts, which are smaller to read.
 func (c *Collector) Minutes(ctx context.Context, service, environment string, from, until time.Time) ([]Minute, error) {
-	blobs, err := c.blobs.Range(ctx, minuteSeries(service, environment), from.UTC().Truncate(chunk), until)
+	blobs, err := c.blobs.Range(ctx, revisionSeries(service, environment), from.UTC().Truncate(chunk), until)
 	if err != nil {
 		return nil, err
 	}
 	var out []Minute
+	var rows []RevisionMinute
+	next := from.UTC().Truncate(chunk) // first hour not read yet
+	for _, b := range blobs {
+		partial := false
+		if rows, partial, err = decodeRevisions(rows[:0], b.Start, b.Data); err != nil {
+			return nil, fmt.Errorf("revisions of %s at %s: %w", service, b.Start, err)
+		}
+		if partial {
+			continue
+		}
+		if out, err = c.written(ctx, out, service, environment, next, b.Start); err != nil {
+			return nil, err
+		}
+		out = sum(out, rows)
+		next = b.Start.Add(chunk)
+	}
+	if out, err = c.written(ctx, out, service, environment, next, until); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(out, func(m Minute) bool { return m.Time.Before(from) || !m.Time.Before(until) }), nil
+}
+
+// sum appends the minutes of an hour, of all revisions together.
+func sum(out []Minute, rows []RevisionMinute) []Minute {
+	for _, r := range rows {
+		last := len(out) - 1
+		if last < 0 || !out[last].Time.Equal(r.Time) {
+			out = append(out, r.Minute)
+			continue
+		}
+		m := out[last].plus(r.Minute)
+		m.Time = r.Time
+		out[last] = m
+	}
+	return out
+}
+
+// written appends the minutes of the hours that begin in [from, until), as
+// written for all revisions together.
+func (c *Collector) written(ctx context.Context, out []Minute, service, environment string, from, until time.Time) ([]Minute, error) {
+	if !from.Before(until) {
+		return out, nil
+	}
+	blobs, err := c.blobs.Range(ctx, minuteSeries(service, environment), from, until)
+	if err != nil {
+		return nil, err
+	}
 	for _, b := range blobs {
 		var list []Minute
 		if err := event.Unmarshal(b.Data, &list); err != nil {
 			return nil, fmt.Errorf("minutes of %s at %s: %w", service, b.Start, err)
 		}
-		for _, m := range list {
-			if !m.Time.Before(from) && m.Time.Before(until) {
-				out = append(out, m)
-			}
-		}
+		out = append(out, list...)
 	}
 	return out, nil
 }

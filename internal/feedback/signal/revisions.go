@@ -32,6 +32,7 @@ const (
 // revisionHour is one chunk of minutes per revision.
 type revisionHour struct {
 	start   time.Time
+	partial bool // some of the hour's requests were counted without their revision
 	minutes map[revisionKey]Minute
 }
 
@@ -60,7 +61,7 @@ func (c *Collector) addRevisions(ctx context.Context, bins []measure.Bin) ([]sto
 		h, ok := touched[p]
 		if !ok {
 			var err error
-			if h, err = c.revisionHour(ctx, p.series, p.start); err != nil {
+			if h, err = c.revisionHour(ctx, Place{b.Service, b.Environment}, p.start); err != nil {
 				return nil, err
 			}
 			touched[p] = h
@@ -69,7 +70,7 @@ func (c *Collector) addRevisions(ctx context.Context, bins []measure.Bin) ([]sto
 	}
 	var writes []store.BlobWrite
 	for p, h := range touched {
-		writes = append(writes, store.BlobWrite{Series: p.series, Start: p.start, Data: encodeRevisions(h.sorted())})
+		writes = append(writes, store.BlobWrite{Series: p.series, Start: p.start, Data: encodeRevisions(h.partial, h.sorted())})
 		if !h.start.Before(c.revisions[p.series].start) {
 			c.revisions[p.series] = h
 		}
@@ -102,22 +103,30 @@ func (h revisionHour) crowded(revision string) bool {
 }
 
 // revisionHour is a copy of a chunk, from memory or from the store.
-func (c *Collector) revisionHour(ctx context.Context, series string, start time.Time) (revisionHour, error) {
+func (c *Collector) revisionHour(ctx context.Context, at Place, start time.Time) (revisionHour, error) {
+	series := revisionSeries(at.Service, at.Environment)
 	h := revisionHour{start: start, minutes: map[revisionKey]Minute{}}
 	if kept, ok := c.revisions[series]; ok && kept.start.Equal(start) {
+		h.partial = kept.partial
 		for k, m := range kept.minutes {
 			h.minutes[k] = m
 		}
 		return h, nil
 	}
 	blobs, err := c.blobs.Range(ctx, series, start, start.Add(time.Microsecond))
-	if err != nil || len(blobs) == 0 {
+	if err != nil {
 		return h, err
 	}
-	list, err := decodeRevisions(nil, blobs[0].Start, blobs[0].Data)
+	if len(blobs) == 0 {
+		before, err := c.hour(ctx, minuteSeries(at.Service, at.Environment), start)
+		h.partial = len(before.minutes) > 0
+		return h, err
+	}
+	list, partial, err := decodeRevisions(nil, blobs[0].Start, blobs[0].Data)
 	if err != nil {
 		return h, fmt.Errorf("revisions of %s at %s: %w", series, start, err)
 	}
+	h.partial = partial
 	for _, m := range list {
 		h.minutes[revisionKey{m.Time.Unix() / 60, m.Revision}] = m.Minute
 	}
@@ -143,10 +152,10 @@ func (c *Collector) Revisions(ctx context.Context, service, environment string, 
 	if err != nil {
 		return nil, err
 	}
-	var out []RevisionMinute
+	out := make([]RevisionMinute, 0, 64*len(blobs))
 	for _, b := range blobs {
 		before := len(out)
-		if out, err = decodeRevisions(out, b.Start, b.Data); err != nil {
+		if out, _, err = decodeRevisions(out, b.Start, b.Data); err != nil {
 			return nil, fmt.Errorf("revisions of %s at %s: %w", service, b.Start, err)
 		}
 		if b.Start.Before(from) || b.Start.Add(chunk).After(until) {
@@ -157,15 +166,15 @@ func (c *Collector) Revisions(ctx context.Context, service, environment string, 
 	return out, nil
 }
 
-// revisionsVersion begins an encoded hour. Then, all as unsigned varints: the
-// revisions (a count, then length and bytes of each), the thresholds (a count,
+// revisionsVersion begins an encoded hour. Then, all as unsigned varints: 1 if
+// the hour is partial, else 0; the revisions (a count, then length and bytes of each), the thresholds (a count,
 // then nanoseconds), and the rows (a count, then of each the minute within the
 // hour, the revision's place, requests, bad, and slow per threshold).
 const revisionsVersion = 1
 
 // encodeRevisions is the compact form of sorted minutes of one hour: about five
 // bytes for each minute of a revision.
-func encodeRevisions(list []RevisionMinute) []byte {
+func encodeRevisions(partial bool, list []RevisionMinute) []byte {
 	var revisions []string
 	var thresholds []int64
 	for _, m := range list {
@@ -179,8 +188,13 @@ func encodeRevisions(list []RevisionMinute) []byte {
 		}
 	}
 	slices.Sort(thresholds)
-	thresholds = thresholds[:min(len(thresholds), maxThresholds)]
-	out := []byte{revisionsVersion}
+	if len(thresholds) > maxThresholds {
+		thresholds, partial = thresholds[:maxThresholds], true
+	}
+	out := []byte{revisionsVersion, 0}
+	if partial {
+		out[1] = 1
+	}
 	out = binary.AppendUvarint(out, uint64(len(revisions)))
 	for _, r := range revisions {
 		out = binary.AppendUvarint(out, uint64(len(r)))
@@ -205,12 +219,14 @@ func encodeRevisions(list []RevisionMinute) []byte {
 
 var errRevisions = errors.New("not an hour of minutes per revision")
 
-// decodeRevisions appends the minutes of an encoded hour that begins at start.
-func decodeRevisions(out []RevisionMinute, start time.Time, data []byte) ([]RevisionMinute, error) {
+// decodeRevisions appends the minutes of an encoded hour that begins at start,
+// and says whether they are only a part of what was counted.
+func decodeRevisions(out []RevisionMinute, start time.Time, data []byte) ([]RevisionMinute, bool, error) {
 	d := decoder{data: data}
 	if d.byte() != revisionsVersion {
-		return out, errRevisions
+		return out, false, errRevisions
 	}
+	partial := d.count(1) == 1
 	revisions := make([]string, d.count(maxRevisions+1))
 	for i := range revisions {
 		revisions[i] = d.text()
@@ -232,15 +248,15 @@ func decodeRevisions(out []RevisionMinute, start time.Time, data []byte) ([]Revi
 			}
 		}
 		if d.failed {
-			return out, errRevisions
+			return out, false, errRevisions
 		}
 		m.Revision = revisions[revision]
 		out = append(out, m)
 	}
 	if d.failed || len(d.data) > 0 {
-		return out, errRevisions
+		return out, false, errRevisions
 	}
-	return out, nil
+	return out, partial, nil
 }
 
 // decoder reads varints; after a failure everything is 0.

@@ -4,6 +4,10 @@ import (
 	"maps"
 	"testing"
 	"time"
+
+	"github.com/flyball-dev/flyball/internal/adapter/memory"
+	"github.com/flyball-dev/flyball/internal/port/measure"
+	"github.com/flyball-dev/flyball/internal/port/store"
 )
 
 var hourStart = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
@@ -16,11 +20,11 @@ func TestRevisionsKeepWhatTheyCount(t *testing.T) {
 				Slow: map[int64]int64{int64(300 * time.Millisecond): int64(i)}})
 		}
 	}
-	data := encodeRevisions(h.sorted())
+	data := encodeRevisions(false, h.sorted())
 	if perMinute := len(data) / 180; perMinute > 8 {
 		t.Errorf("%d bytes for a minute of a revision, want a few", perMinute)
 	}
-	list, err := decodeRevisions(nil, hourStart, data)
+	list, _, err := decodeRevisions(nil, hourStart, data)
 	if err != nil || len(list) != 180 {
 		t.Fatalf("%d minutes, %v", len(list), err)
 	}
@@ -43,7 +47,7 @@ func TestManyRevisionsOfAnHourAreJoined(t *testing.T) {
 	for i := range 500 {
 		h.add(string(rune('a'+i%26))+string(rune('a'+i/26)), Minute{Time: hourStart, Requests: 1})
 	}
-	list, err := decodeRevisions(nil, hourStart, encodeRevisions(h.sorted()))
+	list, _, err := decodeRevisions(nil, hourStart, encodeRevisions(false, h.sorted()))
 	if err != nil || len(list) != maxRevisions+1 {
 		t.Fatalf("%d revisions, %v, want %d and the others", len(list), err, maxRevisions)
 	}
@@ -59,13 +63,39 @@ func TestManyRevisionsOfAnHourAreJoined(t *testing.T) {
 	}
 }
 
+// An hour that an earlier version began without counting revisions is read as
+// it was written, and later hours from their revisions.
+func TestAnHourThatBeganWithoutRevisions(t *testing.T) {
+	ctx := t.Context()
+	blobs := memory.New(memory.Options{}).Blobs()
+	old := store.BlobWrite{Series: minuteSeries("shop", "prod"), Start: hourStart, Data: []byte(`[{"t":"2026-11-21T09:05:00Z","n":100,"e":7}]`)}
+	if err := blobs.Put(ctx, []store.BlobWrite{old}, nil); err != nil {
+		t.Fatal(err)
+	}
+	c := NewCollector(nil, blobs, func([]measure.Bin) {})
+	for k, at := range []time.Duration{10 * time.Minute, 70 * time.Minute} {
+		bin := measure.Bin{Seq: int64(k + 1), Service: "shop", Environment: "prod", Revision: "a", Time: hourStart.Add(at), Width: time.Second, Requests: 50, Errors: 1}
+		if err := c.store(ctx, []measure.Bin{bin}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	minutes, err := c.Minutes(ctx, "shop", "prod", hourStart, hourStart.Add(2*time.Hour))
+	if err != nil || len(minutes) != 3 || minutes[0].Requests != 100 || minutes[0].Bad != 7 || minutes[1].Requests != 50 || minutes[2].Requests != 50 {
+		t.Errorf("minutes %+v, %v", minutes, err)
+	}
+	arms, err := c.Revisions(ctx, "shop", "prod", hourStart, hourStart.Add(2*time.Hour))
+	if err != nil || len(arms) != 2 || arms[0].Revision != "a" {
+		t.Errorf("revisions %+v, %v", arms, err)
+	}
+}
+
 func FuzzRevisions(f *testing.F) {
 	f.Add([]byte{})
-	f.Add([]byte{revisionsVersion, 1, 1, 'a', 0, 1, 59, 0, 7, 3})
-	f.Add([]byte{revisionsVersion, 0, 0, 1, 0, 0, 7, 3})
+	f.Add([]byte{revisionsVersion, 0, 1, 1, 'a', 0, 1, 59, 0, 7, 3})
+	f.Add([]byte{revisionsVersion, 1, 0, 0, 1, 0, 0, 7, 3})
 	f.Add([]byte{revisionsVersion, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		list, err := decodeRevisions(nil, hourStart, data)
+		list, _, err := decodeRevisions(nil, hourStart, data)
 		if err != nil {
 			return
 		}
