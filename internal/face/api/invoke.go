@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -68,7 +69,7 @@ func (a *API) Invoke(ctx context.Context, c Call) (Outcome, error) {
 		}
 	}
 	done, err := call(operation.WithCall(ctx, id), c)
-	position, lost := a.record(context.WithoutCancel(ctx), c, id, done, err)
+	recorded, lost := a.record(context.WithoutCancel(ctx), c, id, done, err)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -77,8 +78,31 @@ func (a *API) Invoke(ctx context.Context, c Call) (Outcome, error) {
 		return Outcome{}, problem.New(problem.Unavailable, c.Operation.Name(), "the call took effect, but the log did not take its record").
 			WithNext("look at the state before trying again, and at the server's log and disk")
 	}
-	a.sync(ctx, position)
+	a.sync(ctx, recorded.Position)
+	if other, was, err := elsewhere(c, recorded, done); was {
+		return other, err
+	}
 	return done, nil
+}
+
+// elsewhere is the result of a call with the same key on another server at the
+// same time: its record was there first, and is what every caller gets. The
+// facts of both calls have the same identifiers, so that they are in the log
+// once.
+func elsewhere(c Call, recorded event.Event, done Outcome) (out Outcome, was bool, err error) {
+	if c.Key == "" {
+		return out, false, nil
+	}
+	record, err := event.Decode[Called](recorded)
+	if err != nil {
+		return out, false, nil // ours is as good
+	}
+	_, fingerprint := redacted(c)
+	if record.Fingerprint == fingerprint && (record.Result == nil || bytes.Equal(record.Result, bytes.TrimSpace(done.Body))) {
+		return out, false, nil
+	}
+	out, err = repeated(c, recorded, record)
+	return out, true, err
 }
 
 func call(ctx context.Context, c Call) (Outcome, error) {
@@ -140,21 +164,28 @@ func (a *API) earlier(ctx context.Context, c Call, id string) (out Outcome, foun
 		if err != nil || record.Outcome != "ok" {
 			continue
 		}
-		if _, fingerprint := redacted(c); record.Fingerprint != fingerprint {
-			return out, true, problem.New(problem.Invalid, c.Operation.Name(), "this Idempotency-Key was used at %s for a different input", e.Recorded.Format(time.RFC3339)).
-				WithNext("use a new key for a new call")
-		}
-		if record.Result == nil {
-			return out, true, problem.New(problem.Conflict, c.Operation.Name(), "this call took effect at %s; its result was not kept", e.Recorded.Format(time.RFC3339)).
-				WithNext("look at the present state; a lost secret cannot be shown again, only replaced")
-		}
-		return Outcome{Body: append(record.Result, '\n'), Replayed: true}, true, nil
+		out, err = repeated(c, e, record)
+		return out, true, err
 	}
 	return out, false, nil
 }
 
-// record appends operation.called and gives its position.
-func (a *API) record(ctx context.Context, c Call, id string, done Outcome, failure error) (int64, error) {
+// repeated is the stored result of a call that succeeded.
+func repeated(c Call, e event.Event, record Called) (Outcome, error) {
+	if _, fingerprint := redacted(c); record.Fingerprint != fingerprint {
+		return Outcome{}, problem.New(problem.Invalid, c.Operation.Name(), "this Idempotency-Key was used at %s for a different input", e.Recorded.Format(time.RFC3339)).
+			WithNext("use a new key for a new call")
+	}
+	if record.Result == nil {
+		return Outcome{}, problem.New(problem.Conflict, c.Operation.Name(), "this call took effect at %s; its result was not kept", e.Recorded.Format(time.RFC3339)).
+			WithNext("look at the present state; a lost secret cannot be shown again, only replaced")
+	}
+	return Outcome{Body: append(record.Result, '\n'), Replayed: true}, nil
+}
+
+// record appends operation.called and gives it, or the one with the same
+// identifier that was there first.
+func (a *API) record(ctx context.Context, c Call, id string, done Outcome, failure error) (event.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	in, fingerprint := redacted(c)
@@ -171,9 +202,9 @@ func (a *API) record(ctx context.Context, c Call, id string, done Outcome, failu
 	draft.Data = record
 	events, err := a.o.Log.Append(ctx, event.Batch{Stream: "call/" + id, Expect: event.AnyVersion, Drafts: []event.Draft{draft}})
 	if err != nil {
-		return 0, err
+		return event.Event{}, err
 	}
-	return events[0].Position, nil
+	return events[0], nil
 }
 
 // subject is what a call is about: noun and first argument.

@@ -1,12 +1,14 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
+	"github.com/flyball-dev/flyball/internal/kernel/operation"
 )
 
 func TestEveryWriteIsRecordedWithoutSecrets(t *testing.T) {
@@ -111,6 +113,64 @@ func TestTwoCallsAtOnceWithOneKey(t *testing.T) {
 	close(f.hold)
 	if r := <-done; r.status != 200 || f.made != 1 {
 		t.Errorf("first: %d, made %d", r.status, f.made)
+	}
+}
+
+// TestTwoServersAtOnceWithOneKey: two servers on one log do not see each other's
+// calls under way. Both answer alike, and what they recorded is there once.
+func TestTwoServersAtOnceWithOneKey(t *testing.T) {
+	type input struct {
+		Gadget string `json:"gadget" arg:"1"`
+		Size   int    `json:"size"`
+	}
+	type made struct {
+		Gadget string `json:"gadget"`
+		By     string `json:"by"`
+	}
+	var first *fixture
+	under := make(chan string, 2)
+	release := map[string]chan struct{}{"one": make(chan struct{}), "two": make(chan struct{})}
+	server := func(name string) *fixture {
+		return start(t, func(o *api.Options) {
+			if first != nil {
+				o.Log = first.store.Log()
+			}
+			log := o.Log
+			o.Operations = append(o.Operations, operation.Define(operation.Spec[input, made]{Noun: "gadget", Verb: "make", Summary: "Make a gadget", Role: operation.Operator, Write: true,
+				Handle: func(ctx context.Context, c operation.Caller, in input) (made, error) {
+					under <- name
+					<-release[name]
+					_, err := log.Append(ctx, event.Batch{Stream: "gadget/" + in.Gadget, Expect: event.AnyVersion, Drafts: []event.Draft{{
+						ID: operation.CallID(ctx) + "#made", Type: "gadget.made", Actor: c.Name, Data: in}}})
+					return made{in.Gadget, name}, err
+				}}))
+		})
+	}
+	first = server("one")
+	second := server("two")
+	answers := map[string]chan reply{"one": make(chan reply, 1), "two": make(chan reply, 1)}
+	for name, f := range map[string]*fixture{"one": first, "two": second} {
+		go func() {
+			answers[name] <- f.do("POST", "/api/v1/gadgets/g/make", `{"size":1}`, bearer("op"), "Idempotency-Key: k")
+		}()
+	}
+	<-under
+	<-under
+	close(release["two"])
+	two := <-answers["two"]
+	close(release["one"])
+	one := <-answers["one"]
+	if two.status != 200 || one.status != 200 || one.body != two.body || !strings.Contains(one.body, `"two"`) || one.header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("the one that was done first: %d %s\nthe other: %d %s %v", two.status, two.body, one.status, one.body, one.header)
+	}
+	for _, typ := range []string{"gadget.made", api.EventCalled} {
+		if events, err := first.store.Log().Read(t.Context(), event.Query{Types: []string{typ}}); err != nil || len(events) != 1 {
+			t.Errorf("%d × %s, %v", len(events), typ, err)
+		}
+	}
+	// Another input under that key is refused, wherever it is asked.
+	if r := first.do("POST", "/api/v1/gadgets/g/make", `{"size":2}`, bearer("op"), "Idempotency-Key: k"); r.status != 422 {
+		t.Errorf("another input: %d %s", r.status, r.body)
 	}
 }
 
