@@ -96,6 +96,14 @@ func (w *Watcher) Operations() []operation.Operation {
 				return w.show(ctx, in.Objective)
 			},
 		}),
+		operation.Define(operation.Spec[PreviewInput, Preview]{
+			Noun: "slo", Verb: "preview", Summary: "Show what another target or window would have meant, from recorded history", Role: operation.Viewer,
+			Help: "Replays the last 30 days of an objective under a proposed target or window, beside the present\none: the budget, and the alerts that would have fired. Nothing is changed.\n\n" +
+				"  flyball slo preview checkout.prod.availability --target 99.95%\n  flyball slo preview checkout.prod.availability --window 7d -o json",
+			Handle: func(ctx context.Context, _ operation.Caller, in PreviewInput) (Preview, error) {
+				return w.Preview(ctx, in)
+			},
+		}),
 	)
 }
 

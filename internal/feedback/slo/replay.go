@@ -101,7 +101,7 @@ func Replay(o *Objective, events *Series, at time.Time) (*Report, error) {
 		return nil, problem.New(problem.Invalid, "slo.replay", "%w", err).WithNext("give data in slots of %s or finer", FormatDuration(o.SliceWindow))
 	}
 	r := o.report(units, now)
-	r.Alerts = o.replayAlerts(units, now)
+	r.Alerts = o.replayAlerts(units, time.Time{}, now)
 	return r, nil
 }
 
@@ -154,15 +154,28 @@ func orNull(t time.Time) *time.Time {
 	return &t
 }
 
-// replayAlerts evaluates every rule at the end of each slot up to now.
-func (o *Objective) replayAlerts(units *Series, now time.Time) []ReplayedFiring {
+// replayAlerts evaluates every rule at the end of each slot that begins at or
+// after from, up to now. What fires at from already fires there.
+func (o *Objective) replayAlerts(units *Series, from, now time.Time) []ReplayedFiring {
 	out := []ReplayedFiring{}
 	if units.Len() == 0 {
 		return out
 	}
 	end := now.UnixNano()
 	at := units.index[0]*units.width + units.phase
-	sums := func(d time.Duration) Counts { return units.Sum(time.Unix(0, at-int64(d)), time.Unix(0, at)) }
+	if !from.IsZero() {
+		at = max(at, floorDiv(from.UnixNano()-units.phase, units.width)*units.width+units.phase)
+	}
+	var slides []slide
+	sums := func(d time.Duration) Counts {
+		for i := range slides {
+			if slides[i].window == int64(d) {
+				return units.slideTo(&slides[i], at)
+			}
+		}
+		slides = append(slides, slide{window: int64(d)})
+		return units.slideTo(&slides[len(slides)-1], at)
+	}
 	rules := o.Rules()
 	states := make([]AlertState, len(rules))
 	open := make([]int, len(rules))
@@ -183,4 +196,23 @@ func (o *Objective) replayAlerts(units *Series, now time.Time) []ReplayedFiring 
 		}
 	}
 	return out
+}
+
+// slide is a window that only moves forward: its ends are found by going on
+// from where they were, rather than by searching.
+type slide struct {
+	window int64 // nanoseconds
+	i, j   int   // positions of the slots at its begin and end
+}
+
+// slideTo is Sum over the window that ends at a time, not before the last one.
+func (s *Series) slideTo(w *slide, to int64) Counts {
+	a, b := floorDiv(to-w.window-s.phase, s.width), floorDiv(to-s.phase+s.width-1, s.width)
+	for w.i < len(s.index) && s.index[w.i] < a {
+		w.i++
+	}
+	for w.j < len(s.index) && s.index[w.j] < b {
+		w.j++
+	}
+	return Counts{Good: s.good[w.j] - s.good[w.i], Total: s.total[w.j] - s.total[w.i], Known: w.j - w.i, Span: int(b - a)}
 }

@@ -48,6 +48,8 @@ type Watcher struct {
 	// records, and by whoever loads a history. It is taken before mu.
 	feeding sync.Mutex
 
+	kept keeping // histories that were looked at lately
+
 	mu          sync.Mutex
 	now         time.Time
 	declared    map[string]*declared // by engine ID
