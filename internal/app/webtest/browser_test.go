@@ -213,11 +213,16 @@ var widths = []int64{380, 820, 1280}
 
 // TestEveryPageInTheBrowser looks at every page in both colours and at three
 // widths: nothing breaks the policy, leaves this server, complains in the
-// console or scrolls sideways, and axe-core finds no fault.
+// console or scrolls sideways, and axe-core finds no fault. FLYBALL_PAGES looks
+// at the pages whose names begin with it only.
 func TestEveryPageInTheBrowser(t *testing.T) {
 	h := storied(t)
 	b := h.tab(t, browser(t), true)
+	only := os.Getenv("FLYBALL_PAGES")
 	for _, p := range h.pages() {
+		if !strings.HasPrefix(p.name, only) {
+			continue
+		}
 		b.view("light", 1280, 900)
 		b.open(p.path)
 		for _, scheme := range schemes {
@@ -240,9 +245,8 @@ func (b *tab) look(p shown, scheme string, width int64) {
 	if over > 0 {
 		b.t.Errorf("%s %s %d: the page is %d pixels too wide: %s", p.path, scheme, width, over, eval[string](b, widest))
 	}
-	if width == 1280 || width == 380 && scheme == "light" {
-		b.accessible(fmt.Sprintf("%s %s %d", p.path, scheme, width))
-	}
+	// The dark page is the same page in other colours.
+	b.accessible(fmt.Sprintf("%s %s %d", p.path, scheme, width), scheme == "dark")
 	if pictures := os.Getenv("FLYBALL_PICTURES"); pictures != "" {
 		b.view(scheme, width, max(900, min(eval[int64](b, `document.documentElement.scrollHeight`), 4000)))
 		b.picture(filepath.Join(pictures, fmt.Sprintf("%s-%s-%d.png", p.name, scheme, width)))
@@ -251,14 +255,18 @@ func (b *tab) look(p shown, scheme string, width int64) {
 
 const widest = `(() => { const w = document.documentElement.clientWidth; return [...document.querySelectorAll("main *, header *")].filter((e) => e.getBoundingClientRect().right > w + 1 && !e.closest(".scroll, nav, pre, details")).slice(0, 4).map((e) => e.tagName + "." + e.className + " " + (e.textContent || "").slice(0, 40)).join(" | "); })()`
 
-// accessible runs axe-core on the page. The browser's own world evaluates it,
-// so the policy need not allow it.
-func (b *tab) accessible(where string) {
+// accessible runs axe-core on the page, all of it or what is about colours. The
+// browser's own world evaluates it, so the policy need not allow it.
+func (b *tab) accessible(where string, colours bool) {
 	b.t.Helper()
 	if !eval[bool](b, `"axe" in window`) {
 		eval[bool](b, axe+`; true`)
 	}
-	text := eval[string](b, `axe.run(document, {resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
+	rules := `["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]`
+	if colours {
+		rules = `{type: "rule", values: ["color-contrast", "link-in-text-block"]}`
+	}
+	text := eval[string](b, `axe.run(document, {resultTypes: ["violations"], runOnly: `+rules+`})
 		.then((r) => JSON.stringify(r.violations.map((v) => v.id + ": " + v.help + " " + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160) + " " + (n.any[0] || n.all[0] || n.none[0] || {}).message).join(" ; "))))`)
 	var found []string
 	if err := json.Unmarshal([]byte(text), &found); err != nil {
@@ -348,8 +356,7 @@ func (b *tab) everyStopShows(path string) {
 // TestSignIn signs in with the token behind the #, as flyball up prints it,
 // and does something.
 func TestSignIn(t *testing.T) {
-	h := tell(t)
-	t.Cleanup(h.close)
+	h := changed(t)
 	b := h.tab(t, browser(t), false)
 	b.view("light", 1280, 900)
 	b.do(chromedp.Navigate(h.server.URL + "/sign-in?to=/incidents#" + url.PathEscape(h.token)))
@@ -371,8 +378,7 @@ func TestSignIn(t *testing.T) {
 // TestLive has an open page show what happens, without a reload and without
 // losing what somebody is writing.
 func TestLive(t *testing.T) {
-	h := tell(t)
-	t.Cleanup(h.close)
+	h := changed(t)
 	b := h.tab(t, browser(t), true)
 	b.view("light", 1280, 900)
 	i := slices.IndexFunc(h.pages(), func(p shown) bool { return p.name == "incident" })

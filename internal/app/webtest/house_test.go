@@ -16,6 +16,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/catalog/access"
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/face/web"
+	"github.com/flyball-dev/flyball/internal/feedback/budget"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
 	"github.com/flyball-dev/flyball/internal/feedback/signal"
@@ -33,6 +34,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/learning/dora"
 	"github.com/flyball-dev/flyball/internal/learning/why"
 	"github.com/flyball-dev/flyball/internal/port/measure"
+	"github.com/flyball-dev/flyball/internal/port/traffic"
 )
 
 // house is the pages on a store in memory, with the product's own folds and
@@ -54,7 +56,7 @@ type house struct {
 
 func newHouse(t testing.TB, start time.Time) *house {
 	t.Helper()
-	h := &house{t: t, clock: clock.NewVirtual(start), world: &world{shares: map[string]int{}}}
+	h := &house{t: t, clock: clock.NewVirtual(start), world: &world{shares: map[string]int{}, splits: map[string][]traffic.Share{}}}
 	h.store = memory.New(memory.Options{Clock: h.clock})
 	h.runner = projection.NewRunner(h.store.Log(), h.store.States(), app.Projections()...)
 	h.collector = signal.NewCollector(h.world, h.store.Blobs(), h.observe)
@@ -104,6 +106,38 @@ func (h *house) govern() {
 		executor, control.Bind(release.Controller()), control.Bind(rollout.Controller()), control.Bind(slo.Controller()), control.Bind(incident.Controller()))
 }
 
+// books keeps the ledgers, as the product does.
+func (h *house) books() *budget.Books {
+	return &budget.Books{Log: h.store.Log(), Reader: h.store.States(), Clock: h.clock, Sync: h.sync,
+		Objectives: func(service, environment string) (out []*slo.Objective) {
+			for _, s := range h.watcher.Snapshots(service, environment) {
+				out = append(out, s.Objective)
+			}
+			return out
+		},
+		Counts: func(ctx context.Context, o *slo.Objective, from, until time.Time) (raw, adjusted *slo.Series, arms []budget.Minute, err error) {
+			if raw, err = h.watcher.History(ctx, o.Key(), from, until); err != nil {
+				return nil, nil, nil, err
+			}
+			revisions, err := h.collector.Revisions(ctx, o.Service, o.Environment, from, until)
+			for _, m := range revisions {
+				if last := len(arms) - 1; last < 0 || !arms[last].Time.Equal(m.Time) {
+					arms = append(arms, budget.Minute{Time: m.Time})
+				}
+				bad := m.Bad
+				if o.Indicator.Kind == slo.Latency {
+					bad = m.Slow[int64(o.Indicator.Threshold.Float64()*float64(time.Second))]
+				}
+				arm := &arms[len(arms)-1]
+				arm.Arms = append(arm.Arms, budget.Arm{Revision: m.Revision, Total: m.Requests, Bad: bad})
+			}
+			if err == nil {
+				adjusted, err = h.watcher.Adjusted(ctx, o.Key(), from, until)
+			}
+			return raw, adjusted, arms, err
+		}}
+}
+
 func done(context.Context, action.Action) (any, error) { return nil, nil }
 
 // goals are what canaries are judged by, as in the product.
@@ -144,6 +178,7 @@ func (h *house) open() {
 		(&rollout.Desk{Log: log, Reader: states, Sync: h.sync}).Operations(),
 		(&incident.Incidents{Log: log, Reader: states, Sync: h.sync, Clock: h.clock}).Operations(),
 		(&policy.Policies{Log: log, Reader: states, Sync: h.sync, Clock: h.clock, Budgets: h.watcher.Budgets}).Operations(),
+		h.books().Operations(), h.watcher.Operations(),
 		(&dora.Insight{Reader: states, Clock: h.clock}).Operations(),
 		(&why.Desk{Log: log, Reader: states, Replayers: app.Replayers(), Gates: map[string]why.Gate{release.ActionStart: release.Gate}}).Operations(),
 		api.EventOperations(h.store),

@@ -37,6 +37,22 @@ func storied(t *testing.T) *house {
 	return told.house
 }
 
+// retold is the story for tests that go on with it.
+var retold struct {
+	sync.Once
+	*house
+}
+
+func changed(t *testing.T) *house {
+	t.Helper()
+	retold.Do(func() { retold.house = tell(t) })
+	if retold.house == nil {
+		t.Fatal("the story failed in an earlier test")
+	}
+	retold.house.t = t
+	return retold.house
+}
+
 // shown is a page that is looked at.
 type shown struct{ name, path string }
 
@@ -67,7 +83,7 @@ func (h *house) pages() []shown {
 		{"change-moving", "/changes/" + moving.Change}, {"run", "/pipelines/" + back.Change + "-r1"}, {"rollouts", "/rollouts"},
 		{"rollout", "/rollouts/" + back.Rollout}, {"rollout-moving", "/rollouts/" + moving.Rollout}, {"rollout-slow", "/rollouts/" + slow.Rollout},
 		{"objectives", "/objectives"}, {"objectives-team", "/objectives?group=team"}, {"objective", "/objectives/accounts.prod.availability"},
-		{"objective-spent", "/objectives/search.prod.availability"}, {"incidents", "/incidents"}, {"incident", "/incidents/" + incidents[0].Place.Incident},
+		{"objective-spent", "/objectives/search.prod.availability"}, {"objective-preview", "/objectives/checkout.prod.availability/preview?target=99.99&window=28d"}, {"incidents", "/incidents"}, {"incident", "/incidents/" + incidents[0].Place.Incident},
 		{"insights", "/insights"}, {"policies", "/policies"}, {"audit", "/audit"}, {"audit-verify", "/audit?types=rollout.&verify=now"}, {"fact", "/audit/40"},
 		{"why", "/why/rollout/" + back.Rollout}, {"why-release", "/why/release/" + back.Release}, {"search", "/search?q=search"}, {"operations", "/operations"},
 		{"operation", "/operations/override.grant"}, {"operation-read", "/operations/dora.show"}, {"keys", "/keys"}, {"sign-in", "/sign-in"},

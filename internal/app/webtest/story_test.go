@@ -18,6 +18,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
+	"github.com/flyball-dev/flyball/internal/port/traffic"
 	"github.com/flyball-dev/flyball/internal/port/workload"
 )
 
@@ -102,7 +103,7 @@ func tell(t testing.TB) *house {
 	s := &story{house: newHouse(t, ending.AddDate(0, 0, -15)), ctx: context.Background(), counted: ending.AddDate(0, 0, -15)}
 	ms := func(n int64) int64 { return n * int64(time.Millisecond) }
 	*s.world = world{
-		shares: map[string]int{}, rates: map[string]float64{"checkout": 30, "accounts": 8, "search": 12, "mail": 3},
+		shares: map[string]int{}, splits: map[string][]traffic.Share{}, rates: map[string]float64{"checkout": 30, "accounts": 8, "search": 12, "mail": 3},
 		base: map[string]float64{"checkout": 0.0003, "accounts": 0.0004, "search": 0.0002, "mail": 0.0003},
 		slow: map[string]int64{"checkout": ms(300), "search": ms(200)}, defects: map[string]defect{},
 		trouble: []trouble{

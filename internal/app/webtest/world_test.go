@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
@@ -27,6 +28,7 @@ type world struct {
 	defects map[string]defect  // by commit's first seven
 	trouble []trouble
 	shares  map[string]int // canary's basis points by service
+	splits  map[string][]traffic.Share
 	bins    []measure.Bin
 }
 
@@ -81,15 +83,26 @@ func (w *world) pass(from, to time.Time) {
 		for at := from; at.Before(to); at = at.Add(time.Minute) {
 			r := w.random(service, at)
 			errors, slow := w.ratios(service, at)
-			n := poisson(r, rate*60*day(at))
-			b := measure.Bin{Seq: int64(len(w.bins) + 1), Service: service, Environment: "prod", Revision: "all", Time: at, Width: time.Minute, Requests: n}
-			b.Errors = min(n, poisson(r, float64(n)*errors))
-			if threshold := w.slow[service]; threshold > 0 {
-				b.Slow = []measure.Slow{{Threshold: time.Duration(threshold), Count: min(n, poisson(r, float64(n)*slow))}}
+			for _, share := range w.split(service) {
+				n := poisson(r, rate*60*day(at)*float64(share.Weight)/10_000)
+				d := w.defects[share.Revision[:min(7, len(share.Revision))]]
+				b := measure.Bin{Seq: int64(len(w.bins) + 1), Service: service, Environment: "prod", Revision: share.Revision, Time: at, Width: time.Minute, Requests: n}
+				b.Errors = min(n, poisson(r, float64(n)*(errors+d.errors)))
+				if threshold := w.slow[service]; threshold > 0 {
+					b.Slow = []measure.Slow{{Threshold: time.Duration(threshold), Count: min(n, poisson(r, float64(n)*(slow+d.slow)))}}
+				}
+				w.bins = append(w.bins, b)
 			}
-			w.bins = append(w.bins, b)
 		}
 	}
+}
+
+// split is which revisions answer a service's requests.
+func (w *world) split(service string) []traffic.Share {
+	if out := slices.DeleteFunc(slices.Clone(w.splits[service]), func(s traffic.Share) bool { return s.Weight == 0 }); len(out) > 0 {
+		return out
+	}
+	return []traffic.Share{{Revision: "before", Weight: 10_000}}
 }
 
 // Bins gives what has arrived.
@@ -113,6 +126,7 @@ func (w *world) shift(_ context.Context, a action.Action) (any, error) {
 		return nil, err
 	}
 	w.shares[s.Service] = 0
+	w.splits[s.Service] = s.Shares
 	if len(s.Shares) > 1 {
 		w.shares[s.Service] = s.Shares[1].Weight
 	}

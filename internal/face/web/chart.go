@@ -26,6 +26,7 @@ type series struct {
 	Name   string     `json:"name"`
 	Kind   string     `json:"kind"` // line, step (stepped area), area, dash, low or high (edges of one band)
 	Tone   string     `json:"tone"`
+	Named  bool       `json:"named,omitempty"` // its name stands at its end
 	Values []*float64 `json:"values"`
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
 )
 
@@ -84,26 +85,31 @@ func TestDrawn(t *testing.T) {
 	}
 }
 
-// The running totals are those of adding up hour by hour.
-func TestSums(t *testing.T) {
-	start := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
-	hours := map[int64]tally{}
-	for h := range int64(48) {
-		if h%5 != 0 {
-			hours[start.Unix()/3600+h] = tally{Bad: h * h % 7}
+// An hour in which nothing reported is a gap; one without events is not.
+func TestHeatTellsGapsFromQuiet(t *testing.T) {
+	now := time.Date(2026, 11, 20, 12, 30, 0, 0, time.UTC)
+	events := slo.NewSeries(time.Minute, 0)
+	for at := now.Add(-30 * time.Hour); at.Before(now); at = at.Add(time.Minute) {
+		total := int64(100)
+		switch {
+		case at.Hour() == 3:
+			continue // nothing reports
+		case at.Hour() == 4:
+			total = 0
+		}
+		if err := events.Add(at, total-total/100, total); err != nil {
+			t.Fatal(err)
 		}
 	}
-	s := prefix(hours, time.Hour)
-	for from := range 48 {
-		for to := from; to < 50; to++ {
-			var want int64
-			for h := from; h < to; h++ {
-				want += hours[start.Unix()/3600+int64(h)].Bad
-			}
-			if got := s.between(start.Add(time.Duration(from)*time.Hour), start.Add(time.Duration(to)*time.Hour)); got != want {
-				t.Fatalf("from %d to %d: %d, want %d", from, to, got, want)
-			}
+	o := &slo.Objective{Target: slo.MustDecimal("0.999"), Indicator: slo.Indicator{Kind: slo.Ratio}}
+	last := heatOf(o, events, now).Days[heatDays-1]
+	for h, want := range map[int]string{2: "10", 3: "gap", 4: "–", 12: "10", 13: ""} {
+		if got := last.Hours[h].Brief(); got != want {
+			t.Errorf("hour %d is %q, want %q (%s)", h, got, want, last.Hours[h].Text())
 		}
+	}
+	if text := last.Hours[12].Text(); text != "30 of 3,000 bad, burn 10×" {
+		t.Errorf("the hour that is not over says %q", text)
 	}
 }
 

@@ -2,10 +2,11 @@ package web
 
 import (
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/feedback/budget"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
@@ -13,23 +14,25 @@ import (
 
 type objectiveBody struct {
 	slo.Snapshot
-	Key    string
-	Team   string
-	Lead   string
-	Level  string
-	Status slo.Status
-	Past   []slo.AlertChanged
-	Gauges []gauge
-	Down   chart
-	Heat   heat
+	Key       string
+	Team      string
+	Lead      string
+	Level     string
+	Status    slo.Status
+	Past      []slo.AlertChanged
+	Gauges    []gauge
+	Ledger    *budget.Ledger
+	Corrected bool // something is excluded: raw and adjusted differ
+	Down      chart
+	Failed    chart
+	Burning   chart
+	Heat      heat
+	Trial     trialBody
 }
 
 func (s *site) objective(v *visit) (page, error) {
 	key := v.PathValue("name")
-	if s.o.Objectives == nil {
-		return page{}, problem.New(problem.NotFound, "slo.show", "this server measures no objectives")
-	}
-	o, err := s.o.Objectives.Snapshot(key)
+	o, err := s.snapshot(key)
 	if err != nil {
 		return page{}, err
 	}
@@ -43,30 +46,129 @@ func (s *site) objective(v *visit) (page, error) {
 		return page{}, err
 	}
 	b.Past = newest(b.Status.Past)
-	b.Lead = objectiveLead(o, v.now)
+	p := page{Template: "objective", Title: key, Section: "objectives", Charts: true, Every: 30, Live: "budget.,alert.,rollout.started,rollout.finished"}
 	if v.past {
-		b.Lead = notKept
+		b.Lead, p.Body = notKept, b
+		return p, nil
 	}
-	b.Gauges = gauges(o)
+	if err := s.spent(v, &b); err != nil {
+		return page{}, err
+	}
+	b.Lead, b.Gauges = b.lead(v.now), gauges(o)
 	if err := s.draw(v, &b); err != nil {
 		return page{}, err
 	}
-	return page{Template: "objective", Title: key, Section: "objectives", Body: b, Charts: true, Every: 30, Live: "budget.,alert.,rollout.started,rollout.finished"}, nil
+	if b.Trial, err = s.trial(v, key, slo.PreviewInput{Objective: key}); err != nil {
+		return page{}, err
+	}
+	p.Body = b
+	return p, nil
 }
 
-// objectiveLead answers how much is left, and how long it lasts.
-func objectiveLead(o slo.Snapshot, now time.Time) string {
-	what := fmt.Sprintf("%s of %s in %s", o.Objective.Name, o.Objective.Service, o.Objective.Environment)
-	leftText := share(o.Budget.RemainingRatio)
-	switch f := o.Forecast; {
-	case !o.SLIKnown:
+// snapshot is an objective's state by key.
+func (s *site) snapshot(key string) (slo.Snapshot, error) {
+	if s.o.Objectives == nil {
+		return slo.Snapshot{}, problem.New(problem.NotFound, "slo.show", "this server measures no objectives")
+	}
+	return s.o.Objectives.Snapshot(key)
+}
+
+// spent asks who spent the budget. A place that is not in the catalog has no
+// ledger, and neither has a visitor who may not see one.
+func (s *site) spent(v *visit, b *objectiveBody) error {
+	o := b.Objective
+	report, ok, err := call[budget.Report](s, v, "budget.show", func(in any) error {
+		*in.(*budget.ShowInput) = budget.ShowInput{Service: o.Service, Environment: o.Environment, Objective: o.Name}
+		return nil
+	})
+	if kind := problem.KindOf(err); kind == problem.NotFound || kind == problem.Denied {
+		return nil
+	}
+	if err != nil || !ok || len(report.Items) == 0 {
+		return err
+	}
+	b.Ledger = &report.Items[0]
+	b.Corrected = b.Ledger.Raw != b.Ledger.Adjusted
+	return nil
+}
+
+// lead answers how the objective stands, since when, and what spends it.
+func (b *objectiveBody) lead(now time.Time) string {
+	o := b.Objective
+	what := fmt.Sprintf("%s of %s in %s", o.Name, o.Service, o.Environment)
+	leftText := share(b.Budget.RemainingRatio)
+	by := ""
+	if b.Ledger != nil && b.Ledger.Adjusted.Bad > 0 {
+		by = b.Ledger.Spenders(2)
+		if i := strings.LastIndex(by, ", "); i > 0 {
+			by = by[:i] + " and " + by[i+2:]
+		}
+	}
+	f := b.Forecast
+	switch since := b.since(); {
+	case !b.SLIKnown:
 		return sentence("nothing has been measured for " + what)
 	case f.Exhausted:
-		return sentence(fmt.Sprintf("the budget for %s has been spent for %s; %s is left", what, ago(now, f.At), leftText))
+		return sentence(fmt.Sprintf("the budget for %s has been spent for %s%s", what, ago(now, f.At), after(", by ", by)))
+	case !since.IsZero():
+		text := fmt.Sprintf("%s has been burning its budget for %s: %s is left", what, ago(now, since), leftText)
+		if !f.At.IsZero() {
+			text += fmt.Sprintf(", spent in %s at this rate", span(f.At.Sub(now)))
+		}
+		return sentence(text + after("; spent by ", by))
 	case !f.At.IsZero():
-		return sentence(fmt.Sprintf("%s of the budget for %s is left; at this rate it is spent in %s", leftText, what, span(f.At.Sub(now))))
+		return sentence(fmt.Sprintf("%s of the budget for %s is left; at this rate it is spent in %s%s", leftText, what, span(f.At.Sub(now)), after(", by ", by)))
 	}
-	return sentence(fmt.Sprintf("%s of the budget for %s is left, and it will last", leftText, what))
+	return sentence(fmt.Sprintf("%s of the budget for %s is left, and it will last%s", leftText, what, after("; what is gone was spent by ", by)))
+}
+
+// after is some words after others, nothing without them.
+func after(words, text string) string {
+	if text == "" {
+		return ""
+	}
+	return words + text
+}
+
+// since is when the alert that has fired longest began; zero when all is quiet.
+func (b *objectiveBody) since() (out time.Time) {
+	for _, a := range b.Alerts {
+		if a.Firing != nil && (out.IsZero() || a.Firing.Fired.Before(out)) {
+			out = a.Firing.Fired
+		}
+	}
+	return out
+}
+
+// Span is the objective’s window in words: 7 d, or a calendar's.
+func (b objectiveBody) Span() string {
+	if c := b.Objective.Window.Calendar; c != nil {
+		unit := string(c.Unit)
+		if c.Count > 1 {
+			unit = fmt.Sprintf("%d %ss", c.Count, unit)
+		}
+		return "this " + unit
+	}
+	return span(b.Objective.Window.Rolling)
+}
+
+// Units is what is counted, in words.
+func (b objectiveBody) Units() string {
+	if b.Objective.Method == slo.Timeslices || b.Objective.Method == slo.RatioTimeslices {
+		return "slices"
+	}
+	return "events"
+}
+
+// Whole is a ledger's count in whole units.
+func (b objectiveBody) Whole(n int64) int64 { return n / max(1, b.Ledger.Scale) }
+
+// Spenders are the shares of the budget that anything was charged to.
+func (b objectiveBody) Spenders() []budget.Share {
+	if b.Ledger == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(b.Ledger.Shares), func(s budget.Share) bool { return s.Bad == 0 && s.Raw == 0 })
 }
 
 // gauges are the burn rates of each window against the lowest threshold that
@@ -87,122 +189,44 @@ func gauges(o slo.Snapshot) []gauge {
 		if slices.ContainsFunc(o.Burns[:i], func(c slo.Burn) bool { return c.Window == b.Window }) {
 			continue // the objective's own window is one of those always shown
 		}
-		g := gauge{Window: b.Name, Rate: b.Rate, Known: b.Known, Threshold: lowest[b.Window], Bad: b.Bad, Total: b.Total}
+		g := gauge{Window: b.Name, Rate: b.Rate, Known: b.Known, Threshold: lowest[b.Window], Bad: b.Bad, Total: b.Total, Missing: b.Missing}
 		g.Over = g.Known && g.Threshold > 0 && g.Rate > g.Threshold
 		out = append(out, g)
 	}
 	return out
 }
 
-// heatDays is how many days the heat map shows.
-const heatDays = 14
+// trialBody is another target or window, tried on the past.
+type trialBody struct {
+	Key     string
+	Target  string  // proposed, in per cent without the sign
+	Nines   float64 // decimal logarithm of the share that may be bad, negated
+	Window  string
+	Windows []string
+	Asked   bool // it is another than the present one
+	Lead    string
+	Result  slo.Preview
+	Curve   chart
+}
 
-// draw makes the burn-down and the heat map from the counts of the past.
-func (s *site) draw(v *visit, b *objectiveBody) error {
+// preview is a proposed objective on a page of its own, for who has no script;
+// a script puts its result into the objective's page.
+func (s *site) preview(v *visit) (page, error) {
+	key := v.PathValue("name")
 	if v.past {
-		return nil
+		return page{}, problem.New(problem.Invalid, "slo.preview", "history is replayed up to now, not up to a moment in the past").WithNext("leave at out of the address")
 	}
-	o := b.Objective
-	hours, err := s.sums(v.ctx, o, time.Hour, v.now.AddDate(0, 0, -heatDays), v.now)
-	if err != nil || len(hours) == 0 {
-		return err
+	if _, err := s.snapshot(key); err != nil {
+		return page{}, err
 	}
-	b.Heat = heatOf(o, hours, v.now)
-	from, width := b.Window.From, time.Hour
-	if v.now.Sub(from) <= 48*time.Hour {
-		width = time.Minute
+	q := v.URL.Query()
+	in := slo.PreviewInput{Objective: key, Target: strings.TrimSpace(q.Get("target")), Window: q.Get("window")}
+	if in.Target != "" && !strings.HasSuffix(in.Target, "%") {
+		in.Target += "%"
 	}
-	back := from
-	if o.Window.Calendar == nil {
-		back = from.Add(-o.Window.Rolling)
+	b, err := s.trial(v, key, in)
+	if err != nil {
+		return page{}, err
 	}
-	counts, err := s.sums(v.ctx, o, width, back, v.now)
-	if err != nil || len(counts) == 0 {
-		return err
-	}
-	b.burnDown(counts, width, from, v.now)
-	b.Down.Marks, err = v.marks(o.Service, o.Environment, from)
-	return err
-}
-
-// burnDown draws what was left of today's allowance over the window, and
-// where the forecast says it goes.
-func (b *objectiveBody) burnDown(counts map[int64]tally, width time.Duration, from, now time.Time) {
-	allowed := b.Budget.Allowed.Float64()
-	if allowed <= 0 {
-		return
-	}
-	b.Down = chart{ID: "burndown", Title: "Budget left", Unit: "%", Caption: "share of the error budget that was left, over the objective's window",
-		Series: []series{{Name: "left", Kind: "area", Tone: "accent"}, {Name: "forecast", Kind: "dash", Tone: "accent"}},
-		Lines:  []line{{Name: "spent", At: 0, Tone: "bad"}, {Name: "low", At: 50, Tone: "risk"}}}
-	sums := prefix(counts, width)
-	step := max(width, now.Sub(from)/240).Truncate(width)
-	first := sums.numbers[0] * sums.width
-	add := func(at time.Time, left, forecast *float64) {
-		b.Down.Times = append(b.Down.Times, at)
-		b.Down.Series[0].Values = append(b.Down.Series[0].Values, left)
-		b.Down.Series[1].Values = append(b.Down.Series[1].Values, forecast)
-	}
-	for at := from.Truncate(width); at.Before(now); at = at.Add(step) {
-		if at.Unix() < first {
-			continue
-		}
-		start := from
-		if b.Objective.Window.Calendar == nil {
-			start = at.Add(-b.Objective.Window.Rolling)
-		}
-		add(at, value(100*(1-float64(sums.between(start, at))/allowed)), nil)
-	}
-	present := value(100 * b.Budget.RemainingRatio)
-	if f := b.Forecast; !f.Exhausted && !f.At.IsZero() && f.At.Sub(now) < now.Sub(from) {
-		add(now, present, present)
-		add(f.At, nil, value(0))
-		return
-	}
-	add(now, present, nil)
-}
-
-// sums are running totals of bad events by span.
-type sums struct {
-	width   int64   // of a span, in seconds
-	numbers []int64 // of the spans, rising
-	bad     []int64 // up to and including the span
-}
-
-func prefix(counts map[int64]tally, width time.Duration) sums {
-	s := sums{width: int64(width.Seconds())}
-	var total int64
-	for _, n := range slices.Sorted(maps.Keys(counts)) {
-		total += counts[n].Bad
-		s.numbers, s.bad = append(s.numbers, n), append(s.bad, total)
-	}
-	return s
-}
-
-// before is the bad events of all spans that begin before t.
-func (s sums) before(t time.Time) int64 {
-	i, _ := slices.BinarySearch(s.numbers, (t.Unix()+s.width-1)/s.width)
-	if i == 0 {
-		return 0
-	}
-	return s.bad[i-1]
-}
-
-func (s sums) between(from, to time.Time) int64 { return s.before(to) - s.before(from) }
-
-func heatOf(o *slo.Objective, hours map[int64]tally, now time.Time) heat {
-	var out heat
-	today := now.UTC().Truncate(24 * time.Hour)
-	for d := heatDays - 1; d >= 0; d-- {
-		day := heatDay{Day: today.AddDate(0, 0, -d)}
-		for h := range day.Hours {
-			at := day.Day.Add(time.Duration(h) * time.Hour)
-			t := hours[at.Unix()/3600]
-			cell := heatHour{At: at, Bad: t.Bad, Total: t.Total}
-			cell.Burn, _ = slo.BurnRate(t.Bad, t.Total, o.Target)
-			day.Hours[h] = cell
-		}
-		out.Days = append(out.Days, day)
-	}
-	return out
+	return page{Template: "preview", Title: "Preview of " + key, Section: "objectives", Body: b, Charts: true}, nil
 }

@@ -125,7 +125,7 @@ func (b objectiveListBody) lead() string {
 	for _, of := range []struct {
 		n     int
 		words [2]string
-	}{{all.Paging, [2]string{"pages", "page"}}, {all.Spent, [2]string{"has no budget left", "have no budget left"}}, {all.Hurting, [2]string{"needs a look", "need a look"}}} {
+	}{{all.Paging, [2]string{"is paging", "are paging"}}, {all.Spent, [2]string{"has no budget left", "have no budget left"}}, {all.Hurting, [2]string{"needs a look", "need a look"}}} {
 		switch {
 		case of.n == 1:
 			parts = append(parts, "1 "+of.words[0])
@@ -143,7 +143,7 @@ func (b objectiveListBody) lead() string {
 	if b.Narrowed && b.Chosen.Objectives != all.Objectives {
 		lead = fmt.Sprintf("%s of %s.", count(b.Chosen.Objectives), plural(all.Objectives, "objective", "objectives"))
 		if b.Chosen.Paging > 0 {
-			lead = strings.TrimSuffix(lead, ".") + fmt.Sprintf("; of these %s.", plural(b.Chosen.Paging, "pages", "page"))
+			lead = strings.TrimSuffix(lead, ".") + fmt.Sprintf("; of these %s.", plural(b.Chosen.Paging, "is paging", "are paging"))
 		}
 	}
 	return lead

@@ -252,6 +252,9 @@ func (b serviceBody) lead() string {
 	return lead + "."
 }
 
+// tally is what a service received in a span of time.
+type tally struct{ Bad, Total int64 }
+
 // shown is how far back a service's indicator is drawn.
 const shown = 24 * time.Hour
 

@@ -27,6 +27,13 @@ func budgetBar(remaining float64) template.HTML {
 		`<rect class="rail" width="100" height="8"/><rect class="fill %s" x="%.2f" width="%.2f" height="8"/></svg>`, percent(remaining, 0), t, x, width))
 }
 
+// partBar is a part of a whole.
+func partBar(ratio float64) template.HTML {
+	width := math.Max(0, math.Min(1, ratio)) * 100
+	return template.HTML(fmt.Sprintf(`<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">`+
+		`<rect class="rail" width="100" height="8"/><rect class="fill accent" width="%.2f" height="8"/></svg>`, width))
+}
+
 // splitBar is how traffic is shared between the stable revision and a canary.
 func splitBar(weight int) template.HTML {
 	w := float64(weight) / 100
@@ -77,6 +84,7 @@ type gauge struct {
 	Over      bool
 	Bad       int64
 	Total     int64
+	Missing   int // slots that did not report
 }
 
 func gaugeAt(rate float64) float64 {
@@ -110,6 +118,7 @@ func (g gauge) Draw() template.HTML {
 // heat is the burn of each hour of the last days.
 type heat struct {
 	Days []heatDay
+	Gaps bool // some hours did not report
 }
 
 type heatDay struct {
@@ -121,9 +130,12 @@ type heatHour struct {
 	At         time.Time
 	Bad, Total int64
 	Burn       float64
+	Missing    int  // slots that did not report
+	Gap        bool // none reported
+	Outside    bool // not yet, or before anything was counted
 }
 
-// Level is how hot an hour was, 0 (without traffic) to 5.
+// Level is how hot an hour was, 1 to 5; 0 is without events.
 func (h heatHour) Level() int {
 	switch {
 	case h.Total == 0:
@@ -140,10 +152,30 @@ func (h heatHour) Level() int {
 	return 5
 }
 
+// Brief is the hour in a cell of a table.
+func (h heatHour) Brief() string {
+	switch {
+	case h.Outside:
+		return ""
+	case h.Gap:
+		return "gap"
+	case h.Total == 0:
+		return "–"
+	}
+	return number(h.Burn)
+}
+
 // Text is the hour in words.
 func (h heatHour) Text() string {
-	if h.Total == 0 {
-		return "no requests"
+	switch {
+	case h.Gap:
+		return "nothing reported"
+	case h.Total == 0:
+		return "no events"
 	}
-	return fmt.Sprintf("%s of %s bad, burn %s×", count(h.Bad), count(h.Total), number(h.Burn))
+	text := fmt.Sprintf("%s of %s bad, burn %s×", count(h.Bad), count(h.Total), number(h.Burn))
+	if h.Missing > 0 {
+		text += fmt.Sprintf(", %s did not report", plural(h.Missing, "minute", "minutes"))
+	}
+	return text
 }

@@ -24,6 +24,10 @@ type Objectives interface {
 	Snapshot(key string) (slo.Snapshot, error)
 	// List chooses, orders and pages through all of them.
 	List(in slo.ListInput) (slo.Listing, error)
+	// Past is what an objective counted in [from, now), in slots.
+	Past(ctx context.Context, key string, from, now time.Time) (*slo.Series, error)
+	// Preview replays an objective under another target or window.
+	Preview(ctx context.Context, in slo.PreviewInput) (slo.Preview, error)
 }
 
 // Signals gives what services received, minute by minute. signal.Collector is one.
@@ -56,7 +60,6 @@ type site struct {
 	operations map[string]operation.Operation
 	pages      map[string]*template.Template
 	assets     assets
-	history    history
 }
 
 // New makes the handler of all pages. It expects to stand behind api.Guard,
@@ -82,28 +85,29 @@ func New(o Options) http.Handler {
 
 func (s *site) routes(mux *http.ServeMux) {
 	for path, build := range map[string]builder{
-		"GET /{$}":               s.now,
-		"GET /services":          s.serviceList,
-		"GET /services/{name}":   s.service,
-		"GET /changes":           s.changeList,
-		"GET /changes/{name}":    s.change,
-		"GET /pipelines/{name}":  s.run,
-		"GET /rollouts":          s.rolloutList,
-		"GET /rollouts/{name}":   s.rollout,
-		"GET /objectives":        s.objectiveList,
-		"GET /objectives/{name}": s.objective,
-		"GET /incidents":         s.incidentList,
-		"GET /incidents/{name}":  s.incident,
-		"GET /insights":          s.insights,
-		"GET /policies":          s.policies,
-		"GET /audit":             s.audit,
-		"GET /audit/{position}":  s.fact,
-		"GET /why/{subject...}":  s.why,
-		"GET /search":            s.search,
-		"GET /operations":        s.operationList,
-		"GET /operations/{name}": s.operation,
-		"GET /keys":              s.keys,
-		"/":                      s.nowhere,
+		"GET /{$}":                       s.now,
+		"GET /services":                  s.serviceList,
+		"GET /services/{name}":           s.service,
+		"GET /changes":                   s.changeList,
+		"GET /changes/{name}":            s.change,
+		"GET /pipelines/{name}":          s.run,
+		"GET /rollouts":                  s.rolloutList,
+		"GET /rollouts/{name}":           s.rollout,
+		"GET /objectives":                s.objectiveList,
+		"GET /objectives/{name}":         s.objective,
+		"GET /objectives/{name}/preview": s.preview,
+		"GET /incidents":                 s.incidentList,
+		"GET /incidents/{name}":          s.incident,
+		"GET /insights":                  s.insights,
+		"GET /policies":                  s.policies,
+		"GET /audit":                     s.audit,
+		"GET /audit/{position}":          s.fact,
+		"GET /why/{subject...}":          s.why,
+		"GET /search":                    s.search,
+		"GET /operations":                s.operationList,
+		"GET /operations/{name}":         s.operation,
+		"GET /keys":                      s.keys,
+		"/":                              s.nowhere,
 	} {
 		mux.Handle(path, s.page(build))
 	}

@@ -71,14 +71,32 @@
         g.beginPath(); g.arc(x, top + 3 * r, 3 * r, 0, 7); g.fill();
       }
       g.setLineDash([4 * r, 3 * r]);
+      // A name that would stand on another moves aside.
+      const taken = [];
+      const free = (x, y, w, step) => {
+        while (taken.some((t) => Math.abs(t.y - y) < 11 * r && x < t.x + t.w && t.x < x + w)) x += step * r;
+        taken.push({ x, y, w });
+        return x;
+      };
       for (const l of c.lines) {
         const y = Math.round(u.valToPos(l.at, "y", true));
         if (y < top - 1 || y > top + height + 1) continue;
         g.strokeStyle = g.fillStyle = ink(l.tone);
         g.beginPath(); g.moveTo(left, y); g.lineTo(left + width, y); g.stroke();
         g.textAlign = "left"; g.textBaseline = "alphabetic";
-        g.fillText(l.name, left + 4 * r, y - 4 * r < top + 10 * r ? y + 12 * r : y - 4 * r);
+        const under = y - 4 * r < top + 10 * r ? y + 12 * r : y - 4 * r, w = g.measureText(l.name).width + 8 * r;
+        g.fillText(l.name, free(left + 4 * r, under, w, 8), under);
       }
+      g.setLineDash([]);
+      c.series.forEach((s, n) => {
+        if (!s.named) return;
+        let i = c.times.length - 1;
+        while (i >= 0 && s.values[i] == null) i--;
+        if (i < 0) return;
+        const y = u.valToPos(s.values[i], "y", true) - 4 * r, w = g.measureText(s.name).width + 6 * r;
+        g.fillStyle = ink(s.tone);
+        g.fillText(s.name, free(left + width - w, y, w, -8), y);
+      });
       g.restore();
     };
   }
@@ -133,7 +151,13 @@
     const c = JSON.parse(text), data = [c.times, ...c.series.map((s) => s.values)];
     before?.plot.destroy();
     box.querySelector(".tip")?.remove();
-    drawn.set(box, { text, plot: new uPlot(options(c, box), data, box) });
+    const plot = new uPlot(options(c, box), data, box);
+    drawn.set(box, { text, plot });
+    // A mark leads to what it stands for; the list below the chart does too.
+    plot.over.addEventListener("click", () => {
+      const at = c.marks.find((m) => m.href && Math.abs(plot.valToPos(m.at, "x") - plot.cursor.left) < 8);
+      if (at) location.href = at.href;
+    });
   }
   function drawAll(root, anew) { for (const box of all(root, "[data-chart]")) draw(box, anew); }
   new (window.ResizeObserver ?? class { observe() {} })(() => {
@@ -204,6 +228,14 @@
     else if (e.key === "j") row(1);
     else if (e.key === "k") row(-1);
   });
+
+  // A slider over the nines fills in the target: three digits of what may be bad.
+  document.addEventListener("input", (e) => {
+    const slider = e.target.closest?.("[data-nines]"), field = e.target.closest?.("[data-target]");
+    const form = e.target.form;
+    if (slider) form.querySelector("[data-target]").value = +(100 - +(100 * Math.pow(10, -slider.value)).toPrecision(2)).toFixed(4);
+    if (field) form.querySelector("[data-nines]").value = -Math.log10(Math.max(1e-5, 1 - field.value / 100));
+  }, true);
 
   // Signing in: a token behind the # never leaves the browser but in the form.
   const sign = document.getElementById("sign");
