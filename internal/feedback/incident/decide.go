@@ -17,11 +17,12 @@ import (
 // State is what the controller decides from.
 type State struct {
 	Desk
-	Users   bool              `json:"users"` // the environment is the one that users meet: the last on the way
-	Page    []catalog.Webhook `json:"page,omitempty"`
-	Runbook string            `json:"runbook,omitempty"`
-	Policy  string            `json:"policy,omitempty"` // the team's EscalationPolicy, instead of Page
-	Turn    int               `json:"turn,omitempty"`   // escalations begun by it so far
+	Upstream []Upstream        `json:"upstream,omitempty"` // open incidents of what the service depends on
+	Users    bool              `json:"users"`              // the environment is the one that users meet: the last on the way
+	Page     []catalog.Webhook `json:"page,omitempty"`
+	Runbook  string            `json:"runbook,omitempty"`
+	Policy   string            `json:"policy,omitempty"` // the team's EscalationPolicy, instead of Page
+	Turn     int               `json:"turn,omitempty"`   // escalations begun by it so far
 }
 
 // suspicion is how long after its promotion a revision is worth naming when
@@ -76,6 +77,9 @@ func load(ctx context.Context, r projection.Reader, key string) (State, error) {
 	}
 	if err == nil {
 		s.Runbook, s.Team = service.Runbook, service.Team
+		if s.Upstream, err = upstream(ctx, r, service, desk.Environment); err != nil {
+			return s, err
+		}
 	}
 	team, err := catalog.GetTeam(ctx, r, s.Team)
 	if err != nil && problem.KindOf(err) != problem.NotFound {

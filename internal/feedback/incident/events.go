@@ -11,6 +11,7 @@ import (
 const (
 	EventOpened       = "incident.opened"       // data is Opened
 	EventLinked       = "incident.linked"       // data is Linked
+	EventHeld         = "incident.held"         // data is Held
 	EventPaged        = "incident.paged"        // data is Paged
 	EventAcknowledged = "incident.acknowledged" // data is Said
 	EventNoted        = "incident.noted"        // data is Said

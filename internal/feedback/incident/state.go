@@ -28,6 +28,7 @@ type Incident struct {
 	ResolvedBy     string             `json:"resolved_by,omitempty"`
 	Resolution     string             `json:"resolution,omitempty"`
 	Paged          int                `json:"paged" doc:"severity people were last paged with, 0 for not yet"`
+	HeldBy         string             `json:"held_by,omitempty" doc:"incident of a dependency because of which nobody is paged for this one yet"`
 	Webhooks       int                `json:"webhooks" doc:"webhooks, or people, that were paged then"`
 	Escalation     *oncall.Escalation `json:"escalation,omitempty" table:"-" doc:"how far the pages by the team's policy have gone"`
 	People         []string           `json:"people,omitempty" doc:"who was paged last by the team's policy"`
@@ -141,6 +142,11 @@ func (i Incident) apply(e event.Event) (Incident, error) {
 		p, err := event.Decode[Paged](e)
 		return i.paged(p), err
 	}
+	if e.Type == EventHeld {
+		h, err := event.Decode[Held](e)
+		i.HeldBy = h.By.Incident
+		return i, err
+	}
 	s, err := event.Decode[Said](e)
 	switch e.Type {
 	case EventAcknowledged:
@@ -157,7 +163,7 @@ func (i Incident) apply(e event.Event) (Incident, error) {
 
 // paged is the incident after people were paged.
 func (i Incident) paged(p Paged) Incident {
-	i.Paged, i.Webhooks, i.People = p.Severity, p.Webhooks, p.People
+	i.Paged, i.Webhooks, i.People, i.HeldBy = p.Severity, p.Webhooks, p.People, ""
 	if p.Escalation != nil {
 		i.Escalation = p.Escalation
 	}

@@ -16,6 +16,8 @@ import (
 // What hurts no user waits for working hours.
 func (d *desk) page() {
 	switch {
+	case d.held():
+		d.hold()
 	case d.news() && d.Policy != "":
 		d.begin()
 	case d.news():
@@ -28,7 +30,7 @@ func (d *desk) page() {
 // news reports whether people must hear of the incident, or hear of it again.
 func (d *desk) news() bool {
 	i := d.Open
-	return i.Severity < severityNoUser && (i.Paged == 0 || i.Paged > i.Severity)
+	return i.Severity < severityNoUser && (i.Paged == 0 || i.Paged > i.Severity) && !d.held()
 }
 
 // needs asks for who would be paged when a decision may page by a policy.
@@ -38,7 +40,7 @@ func needs(_ string, s State, now time.Time) []control.Request {
 	}
 	wanted := len(s.Pending) > 0
 	if i := s.Open; i != nil {
-		d := desk{State: s}
+		d := desk{State: s, now: now}
 		wanted = wanted || d.news() || i.Escalation != nil && i.Escalation.Live() && !now.Before(i.Escalation.Due)
 	}
 	if !wanted {
