@@ -27,7 +27,7 @@ func (s ScheduleSpec) Holes(name string, from, to time.Time, reachable func(pers
 		if at.Before(t.Start) {
 			out = append(out, Hole{name, at, t.Start})
 		}
-		at = latest(at, t.End)
+		at = later(at, t.End)
 	}
 	if at.Before(to) {
 		out = append(out, Hole{name, at, to.UTC()})

@@ -2,6 +2,7 @@ package oncall
 
 import (
 	"fmt"
+	"sort"
 	"strings"
 	"time"
 	"unicode"
@@ -206,12 +207,17 @@ func knownPerson(c *resource.Checker, path, name string) {
 	if c.Set.Find(KindPerson, name) != nil {
 		return
 	}
-	for _, o := range c.Set.All() {
-		if o.Kind == KindPerson {
-			c.Warnf(path, "unreachable", "there is no Person named %q, so nobody can be reached by that name", name)
-			return
-		}
+	if anyPerson(c.Set) {
+		c.Warnf(path, "unreachable", "there is no Person named %q, so nobody can be reached by that name", name)
 	}
+}
+
+// anyPerson looks for the first of its kind among objects ordered by key.
+func anyPerson(set *resource.Set) bool {
+	first := resource.Key(KindPerson, "")
+	all := set.All()
+	i := sort.Search(len(all), func(i int) bool { return all[i].Key() >= first })
+	return i < len(all) && all[i].Kind == KindPerson
 }
 
 func printable(s string) bool {

@@ -1,6 +1,7 @@
 package oncall
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -9,7 +10,7 @@ import (
 // turn is a stretch of local time that one person has, in seconds on the wall.
 type turn struct {
 	from, until int64
-	person      string
+	person      name
 }
 
 const day = 24 * 3600
@@ -19,14 +20,16 @@ type rota struct {
 	Layer
 	start, end int64    // of the layer, on the wall
 	terms      []period // when each member belongs to it, on the wall
+	people     []name   // the members
 }
 
-func newRota(l Layer) *rota {
+func newRota(l Layer, n *names) *rota {
 	r := &rota{Layer: l, start: l.Start.seconds(), end: math.MaxInt64 / 4}
 	if !l.End.IsZero() {
 		r.end = l.End.seconds()
 	}
 	for _, m := range l.Members {
+		r.people = append(r.people, n.of(m.Person))
 		p := period{from: math.MinInt64 / 4, until: math.MaxInt64 / 4}
 		if !m.From.IsZero() {
 			p.from = m.From.t.Unix()
@@ -91,16 +94,20 @@ func (r *rota) turns(from, until int64) []turn {
 	if from >= until || len(r.Members) == 0 {
 		return nil
 	}
-	var out []turn
 	n, before := r.catchUp(from)
+	out := make([]turn, 0, min(4096, 2+r.number(until)-n))
 	for ; r.handover(n) < until; n++ {
-		var pieces []turn
-		pieces, before = r.share(n, before)
-		for _, t := range pieces {
-			t.from, t.until = max(t.from, from), min(t.until, until)
-			if t.from < t.until {
-				out = add(out, t)
-			}
+		out, before = r.share(out, n, before)
+	}
+	return cut(out, from, until)
+}
+
+// cut leaves of turns in order what is between two local times.
+func cut(turns []turn, from, until int64) []turn {
+	out := turns[:0]
+	for _, t := range turns {
+		if t.from, t.until = max(t.from, from), min(t.until, until); t.from < t.until {
+			out = append(out, t)
 		}
 	}
 	return out
@@ -133,7 +140,7 @@ func (r *rota) catchUp(at int64) (n int64, before int) {
 			before = members[(int64(first)+stop-n-1)%int64(len(members))]
 		}
 		if n = stop; n < target {
-			_, before = r.share(n, before)
+			_, before = r.share(nil, n, before)
 			n++
 		}
 	}
@@ -172,10 +179,10 @@ func (r *rota) next(after int, at int64) int {
 	return -1
 }
 
-// share says who has the n-th turn: the next member. Who leaves during it hands
-// over early, to the next. If there is nobody, it is for whoever joins. had is
-// whose turn it counts as: who had it first.
-func (r *rota) share(n int64, before int) (pieces []turn, had int) {
+// share appends who has the n-th turn: the next member. Who leaves during it
+// hands over early, to the next. If there is nobody, it is for whoever joins.
+// had is whose turn it counts as: who had it first.
+func (r *rota) share(out []turn, n int64, before int) (turns []turn, had int) {
 	at, end := r.handover(n), r.handover(n+1)
 	had = before
 	holder := r.next(before, at)
@@ -191,11 +198,11 @@ func (r *rota) share(n int64, before int) (pieces []turn, had int) {
 			had, taken = holder, true
 		}
 		stop := min(end, r.terms[holder].until)
-		pieces = add(pieces, turn{at, stop, r.Members[holder].Person})
+		out = add(out, turn{at, stop, r.people[holder]})
 		at = stop
 		holder = r.next(holder, at)
 	}
-	return pieces, had
+	return out, had
 }
 
 // joins is when somebody joins after a local time.
@@ -212,7 +219,7 @@ func (r *rota) joins(after int64) int64 {
 // windows lists the local times between two in which a layer's restrictions let
 // it be on call, merged and in order.
 func windows(restrictions []Restriction, from, until int64) []turn {
-	var out []turn
+	out := make([]turn, 0, (until-from)/day*int64(min(len(restrictions), 3)))
 	for midnight := floorDiv(from, day)*day - day; midnight < until; midnight += day {
 		weekday := (floorDiv(midnight, day)%7 + 11) % 7 // 1970-01-01 was a Thursday
 		for _, r := range restrictions {
@@ -226,7 +233,9 @@ func windows(restrictions []Restriction, from, until int64) []turn {
 			out = append(out, turn{from: midnight + start, until: midnight + start + length})
 		}
 	}
-	slices.SortFunc(out, func(a, b turn) int { return int(a.from - b.from) })
+	if byStart := func(a, b turn) int { return cmp.Compare(a.from, b.from) }; !slices.IsSortedFunc(out, byStart) {
+		slices.SortFunc(out, byStart)
+	}
 	merged := out[:0]
 	for _, w := range out {
 		if n := len(merged); n > 0 && w.from <= merged[n-1].until {
@@ -240,7 +249,7 @@ func windows(restrictions []Restriction, from, until int64) []turn {
 
 // within keeps the parts of turns that are in windows; both are in order.
 func within(turns, windows []turn) []turn {
-	var out []turn
+	out := make([]turn, 0, len(turns)+len(windows))
 	i := 0
 	for _, t := range turns {
 		for i < len(windows) && windows[i].until <= t.from {

@@ -49,45 +49,98 @@ func (s ScheduleSpec) shifts(from, to time.Time, shadow bool, stints []Stint) ([
 		return nil, problem.New(problem.Invalid, "oncall.shifts", "from %s to %s is no time between 1800 and 3000 of at most 20 years", from.Format(time.RFC3339), to.Format(time.RFC3339)).
 			WithNext("give a --from that is before --to")
 	}
-	var out []Shift
+	low, high := from.Unix(), to.Add(time.Second-1).Unix()
+	n := &names{number: map[string]name{}}
+	var all []duty
 	for _, l := range slices.Backward(s.Layers) { // the last layer is the highest
 		if l.Shadow != shadow {
 			continue
 		}
-		mine, err := l.shifts(s.TimeZone, from, to)
+		mine, err := l.duties(n, s.TimeZone, low, high)
 		if err != nil {
 			return nil, err
 		}
 		if !shadow {
-			mine = subtract(mine, out)
+			mine = subtract(mine, all)
 		}
-		out = append(out, mine...)
-		order(out)
+		all = merge(all, mine)
 	}
-	if shadow {
-		return out, nil
+	if !shadow {
+		own, err := s.stints(low, high)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range slices.Concat(own, stints) {
+			all = o.over(n, all, low, high)
+		}
 	}
-	own, err := s.stints(from, to)
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range slices.Concat(own, stints) {
-		out = o.over(out, from, to)
+	out := make([]Shift, len(all))
+	for i, d := range all {
+		out[i] = Shift{later(time.Unix(d.from, 0).UTC(), from), earlier(time.Unix(d.until, 0).UTC(), to), n.all[d.person], n.all[d.layer]}
 	}
 	return out, nil
 }
 
-func order(shifts []Shift) {
-	slices.SortStableFunc(shifts, func(a, b Shift) int {
-		return cmp.Or(a.Start.Compare(b.Start), a.End.Compare(b.End), cmp.Compare(a.Layer, b.Layer), cmp.Compare(a.Person, b.Person))
-	})
+// duty is a shift in Unix seconds. It holds no pointers: there are many.
+type duty struct {
+	from, until   int64
+	person, layer name
+}
+
+// name stands for the name of a person or layer.
+type name int32
+
+// names numbers names.
+type names struct {
+	all    []string
+	number map[string]name
+}
+
+func (n *names) of(s string) name {
+	i, ok := n.number[s]
+	if !ok {
+		i = name(len(n.all))
+		n.all, n.number[s] = append(n.all, s), i
+	}
+	return i
+}
+
+func inOrder(a, b duty) int {
+	if c := cmp.Compare(a.from, b.from); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(a.until, b.until), cmp.Compare(a.layer, b.layer), cmp.Compare(a.person, b.person))
+}
+
+// order puts duties in order; nearly always they are.
+func order(duties []duty) []duty {
+	if !slices.IsSortedFunc(duties, inOrder) {
+		slices.SortFunc(duties, inOrder)
+	}
+	return duties
+}
+
+// merge makes one list of two that are in order.
+func merge(a, b []duty) []duty {
+	if len(a) == 0 {
+		return b
+	}
+	out := make([]duty, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if inOrder(a[0], b[0]) <= 0 {
+			out, a = append(out, a[0]), a[1:]
+		} else {
+			out, b = append(out, b[0]), b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
 }
 
 // margin is how far clocks may be from UTC, or be set at once.
 const margin = 30 * 3600
 
-// shifts is the layer alone.
-func (l Layer) shifts(zone Zone, from, to time.Time) ([]Shift, error) {
+// duties is the layer alone, in order.
+func (l Layer) duties(n *names, zone Zone, from, to int64) ([]duty, error) {
 	if l.TimeZone != "" {
 		zone = l.TimeZone
 	}
@@ -95,19 +148,19 @@ func (l Layer) shifts(zone Zone, from, to time.Time) ([]Shift, error) {
 	if err != nil {
 		return nil, problem.New(problem.Invalid, "oncall.shifts", "%w", err)
 	}
-	o := offsetsOf(loc, from.Unix(), to.Unix())
-	low, high := o.local(from.Unix())-margin, o.local(to.Unix())+margin
-	turns := newRota(l).turns(low, high)
+	o := offsetsOf(loc, from, to)
+	low, high := o.local(from)-margin, o.local(to)+margin
+	turns := newRota(l, n).turns(low, high)
 	if len(l.Restrictions) > 0 {
 		turns = within(turns, windows(l.Restrictions, low, high))
 	}
-	var out []Shift
+	layer := n.of(l.Name)
+	out := make([]duty, 0, len(turns))
 	for _, t := range turns {
 		first, _ := o.instants(t.from)
 		_, last := o.instants(t.until)
-		start, end := later(time.Unix(first, 0).UTC(), from), earlier(time.Unix(last, 0).UTC(), to)
-		if start.Before(end) {
-			out = append(out, Shift{start, end, t.person, l.Name})
+		if first, last = max(first, from), min(last, to); first < last {
+			out = append(out, duty{first, last, t.person, layer})
 		}
 	}
 	return joined(out), nil
@@ -127,86 +180,79 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// joined makes one shift of those of one person and layer that touch or overlap.
-func joined(shifts []Shift) []Shift {
-	order(shifts)
-	var out []Shift
-	open := map[[2]string]int{}
-	for _, s := range shifts {
-		k := [2]string{s.Person, s.Layer}
-		if i, ok := open[k]; ok && !out[i].End.Before(s.Start) {
-			out[i].End = latest(out[i].End, s.End)
+// joined puts duties in order and makes one of those of one person and layer
+// that touch or overlap.
+func joined(duties []duty) []duty {
+	out := order(duties)[:0]
+	var live []int // those of out that are not over yet
+	for _, d := range duties {
+		live = slices.DeleteFunc(live, func(i int) bool { return out[i].until < d.from })
+		at := slices.IndexFunc(live, func(i int) bool { return out[i].person == d.person && out[i].layer == d.layer })
+		if at >= 0 {
+			out[live[at]].until = max(out[live[at]].until, d.until)
 			continue
 		}
-		open[k] = len(out)
-		out = append(out, s)
+		live = append(live, len(out))
+		out = append(out, d)
 	}
 	return out
 }
 
-func latest(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
-	}
-	return a
-}
-
-// subtract leaves of shifts what is not covered; cover is in order.
-func subtract(shifts, cover []Shift) []Shift {
+// subtract leaves of duties what is not covered; both are in order.
+func subtract(duties, cover []duty) []duty {
 	if len(cover) == 0 {
-		return shifts
+		return duties
 	}
 	busy := union(cover)
-	var out []Shift
+	out := make([]duty, 0, len(duties)+len(busy))
 	i := 0
-	for _, s := range shifts {
-		for i > 0 && busy[i-1].End.After(s.Start) {
-			i--
+	for _, d := range duties {
+		for i > 0 && busy[i-1].until > d.from {
+			i-- // duties may overlap
 		}
-		for i < len(busy) && !busy[i].End.After(s.Start) {
+		for i < len(busy) && busy[i].until <= d.from {
 			i++
 		}
-		at := s.Start
-		for j := i; j < len(busy) && busy[j].Start.Before(s.End); j++ {
-			if at.Before(busy[j].Start) {
-				out = append(out, Shift{at, busy[j].Start, s.Person, s.Layer})
+		for j := i; j < len(busy) && busy[j].from < d.until; j++ {
+			if d.from < busy[j].from {
+				out = append(out, duty{d.from, busy[j].from, d.person, d.layer})
 			}
-			at = latest(at, busy[j].End)
+			d.from = max(d.from, busy[j].until)
 		}
-		if at.Before(s.End) {
-			out = append(out, Shift{at, s.End, s.Person, s.Layer})
+		if d.from < d.until {
+			out = append(out, d)
 		}
+	}
+	return order(out)
+}
+
+// union is the times covered by duties that are in order.
+func union(duties []duty) []period {
+	out := make([]period, 0, len(duties))
+	for _, d := range duties {
+		if n := len(out); n > 0 && d.from <= out[n-1].until {
+			out[n-1].until = max(out[n-1].until, d.until)
+			continue
+		}
+		out = append(out, period{from: d.from, until: d.until})
 	}
 	return out
 }
 
-// union is the times covered by shifts that are in order.
-func union(shifts []Shift) []Shift {
-	var out []Shift
-	for _, s := range shifts {
-		if n := len(out); n > 0 && !s.Start.After(out[n-1].End) {
-			out[n-1].End = latest(out[n-1].End, s.End)
+// over puts a stint over duties.
+func (o Stint) over(n *names, duties []duty, from, to int64) []duty {
+	mine := duty{max(o.Start.Unix(), from), min(o.End.Unix(), to), n.of(o.Person), n.of(LayerOverride)}
+	if mine.from >= mine.until {
+		return duties
+	}
+	var out []duty
+	for _, d := range duties {
+		if o.Replaces != "" && o.Replaces != n.all[d.person] {
+			out = append(out, d)
 			continue
 		}
-		out = append(out, Shift{Start: s.Start, End: s.End})
-	}
-	return out
-}
-
-// over puts a stint over shifts.
-func (o Stint) over(shifts []Shift, from, to time.Time) []Shift {
-	mine := Shift{later(o.Start, from), earlier(o.End, to), o.Person, LayerOverride}
-	if !mine.Start.Before(mine.End) {
-		return shifts
-	}
-	var out []Shift
-	for _, s := range shifts {
-		if o.Replaces != "" && o.Replaces != s.Person {
-			out = append(out, s)
-			continue
-		}
-		out = append(out, subtract([]Shift{s}, []Shift{mine})...)
-		if both := (Shift{later(mine.Start, s.Start), earlier(mine.End, s.End), o.Person, LayerOverride}); o.Replaces != "" && both.Start.Before(both.End) {
+		out = append(out, subtract([]duty{d}, []duty{mine})...)
+		if both := (duty{max(mine.from, d.from), min(mine.until, d.until), mine.person, mine.layer}); o.Replaces != "" && both.from < both.until {
 			out = append(out, both)
 		}
 	}
@@ -217,7 +263,7 @@ func (o Stint) over(shifts []Shift, from, to time.Time) []Shift {
 }
 
 // stints are the overrides written in the schedule itself.
-func (s ScheduleSpec) stints(from, to time.Time) ([]Stint, error) {
+func (s ScheduleSpec) stints(from, to int64) ([]Stint, error) {
 	if len(s.Overrides) == 0 {
 		return nil, nil
 	}
@@ -229,7 +275,7 @@ func (s ScheduleSpec) stints(from, to time.Time) ([]Stint, error) {
 	for _, o := range s.Overrides {
 		start, _ := o.From.instants(loc)
 		_, end := o.To.instants(loc)
-		if start.Before(to) && from.Before(end) {
+		if start.Unix() < to && from < end.Unix() {
 			out = append(out, Stint{Start: start, End: end, Person: o.Person, Replaces: o.Replaces, Reason: o.Reason})
 		}
 	}
