@@ -65,11 +65,12 @@ func Replayers() map[string]control.Replayer {
 
 // parts are the desks behind the operations.
 type parts struct {
-	applier *catalog.Applier
-	pusher  *change.Pusher
-	access  *access.Desk
-	scrapes *metrics.Keeper // nil without a metrics store
-	books   *budget.Books
+	applier   *catalog.Applier
+	pusher    *change.Pusher
+	access    *access.Desk
+	scrapes   *metrics.Keeper // nil without a metrics store
+	books     *budget.Books
+	schedules *oncall.Desk
 }
 
 // assemble makes the processors and the operations.
@@ -91,6 +92,7 @@ func (a *App) assemble() {
 	policies := &policy.Policies{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Budgets: a.budgets()}
 	a.parts.books = a.books()
 	incidents := &incident.Incidents{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Costs: a.parts.books.Incident}
+	a.parts.schedules = &oncall.Desk{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync}
 	insight := &dora.Insight{Reader: reader, Clock: a.cfg.Clock}
 	operate := &operate{app: a}
 	explain := &why.Desk{Log: a.log, Reader: reader, Replayers: Replayers(), Gates: map[string]why.Gate{release.ActionStart: release.Gate}}
@@ -112,7 +114,7 @@ func (a *App) assemble() {
 	a.Operations = slices.Concat(
 		a.parts.applier.Operations(), a.parts.access.Operations(),
 		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(), (&rollout.Court{}).Operations(),
-		a.watcher.Operations(), a.metricsDesk().Operations(), a.parts.books.Operations(), policies.Operations(), a.intake.Operations(), incidents.Operations(),
+		a.watcher.Operations(), a.metricsDesk().Operations(), a.parts.books.Operations(), policies.Operations(), a.intake.Operations(), incidents.Operations(), a.parts.schedules.Operations(),
 		api.EventOperations(a.ports.Store), insight.Operations(), explain.Operations(), operate.Operations(),
 	)
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,9 +53,18 @@ leaves nobody on call:
   flyball oncall shifts payments.yaml -o ical > payments.ics
   flyball oncall coverage payments.yaml --days 90      # exits 4 when there is a hole
 
+A server that has the schedule applied also knows overrides, swaps, and who is on
+call now:
+
+  flyball oncall who checkout
+  flyball oncall override payments --person ben --to 2026-11-21T18:00:00Z
+  flyball oncall swap payments --one 2026-12-01T12:00:00Z --other 2026-12-08T12:00:00Z
+
+and feeds calendars: http://…/calendars/payments.ics
+
 When clocks change, shifts overlap and never leave a gap.`,
 	}
-	c.AddCommand(oncallShifts(), oncallCoverage())
+	c.AddCommand(oncallShifts(), oncallCoverage(), oncallImport())
 	return c
 }
 
@@ -285,5 +295,41 @@ mayBeEmpty. Once the files declare people, only those with a contact count.
 	f.StringVar(&schedule, "schedule", "", "only this one")
 	f.StringVar(&from, "from", "", "first moment: RFC 3339, or a date or local time of the schedule (default: now)")
 	f.IntVar(&days, "days", 90, "how far to look ahead")
+	return c
+}
+
+func oncallImport() *cobra.Command {
+	var schedule, zone string
+	c := &cobra.Command{
+		Use: "import FILE.ics", Short: "Turn a calendar into a schedule file; needs no server", Args: cobra.ExactArgs(1),
+		Long: `Reads an iCalendar and prints a Schedule: each event is somebody, by its summary,
+on call from its start until its end. Put its overrides under the layers of a
+schedule, or use it as it is.
+
+  flyball oncall import vacations.ics --schedule payments --time-zone Europe/Berlin`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var z oncall.Zone
+			if err := z.UnmarshalText([]byte(zone)); err != nil {
+				return cli.Usage("name one such as Europe/Berlin", "--time-zone: %s", err)
+			}
+			f, err := os.Open(args[0])
+			if err != nil {
+				return problem.New(problem.NotFound, "oncall.import", "%w", err)
+			}
+			defer f.Close()
+			data, err := io.ReadAll(io.LimitReader(f, oncall.MaxCalendar+1))
+			if err != nil {
+				return problem.New(problem.NotFound, "oncall.import", "%w", err)
+			}
+			overrides, err := oncall.ReadCalendar(args[0], data)
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(cmd.OutOrStdout(), oncall.WriteSchedule(schedule, z, overrides))
+			return err
+		},
+	}
+	c.Flags().StringVar(&schedule, "schedule", "imported", "name of the schedule")
+	c.Flags().StringVar(&zone, "time-zone", "UTC", "of the schedule: for times that have none")
 	return c
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/adapter/webhook"
 	"github.com/flyball-dev/flyball/internal/agent"
 	"github.com/flyball-dev/flyball/internal/face/api"
+	"github.com/flyball-dev/flyball/internal/face/calendar"
 	"github.com/flyball-dev/flyball/internal/face/ingest"
 	"github.com/flyball-dev/flyball/internal/face/web"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
@@ -197,6 +198,7 @@ func (a *App) Face(version string) (*Face, error) {
 	for _, path := range ingest.Paths {
 		mux.Handle(path, foreign)
 	}
+	mux.Handle(calendar.Path, calendar.New(calendar.Options{API: f, Schedules: a.parts.schedules, Clock: a.cfg.Clock}))
 	return &Face{API: f, Handler: f.Guard(mux)}, nil
 }
 

@@ -70,6 +70,9 @@ func following(byNoun map[string][]operation.Operation) []*cobra.Command {
 func add(root, c *cobra.Command) {
 	for _, noun := range root.Commands() {
 		if noun.Name() == c.Name() {
+			if c.Long != "" {
+				noun.Long = c.Long
+			}
 			for _, verb := range c.Commands() { // one written by hand stands in for an operation's own
 				for _, made := range noun.Commands() {
 					if made.Name() == verb.Name() {

@@ -11,5 +11,8 @@
 // A tour: resource.go has the kinds and value.go their values; zone.go maps
 // local time to instants; rotation.go turns one layer into shifts, shift.go puts
 // the layers together, coverage.go looks for holes; file.go reads plain files;
-// ical.go writes and reads calendars (RFC 5545).
+// ical.go and icalread.go write and read calendars (RFC 5545). events.go and
+// state.go are overrides and swaps, operations.go what people do. policy.go is
+// the kind EscalationPolicy, standing.go finds whom one would page now, and
+// decide.go whom to page next; package incident pages them.
 package oncall

@@ -49,8 +49,11 @@ func Load(files map[string][]byte, others ...*resource.Kind) (Plan, []problem.Fi
 func fileKinds() []*resource.Kind {
 	kinds := Kinds()
 	for i, k := range kinds {
-		if k.Name == KindEscalation {
-			kinds[i] = resource.Define(KindEscalation, resource.Options[EscalationSpec]{
+		switch k.Name {
+		case KindSchedule:
+			kinds[i] = resource.Define(k.Name, resource.Options[ScheduleSpec]{Summary: k.Summary, Validate: checkSchedule})
+		case KindEscalation:
+			kinds[i] = resource.Define(k.Name, resource.Options[EscalationSpec]{
 				Summary: k.Summary, Defaults: escalationDefaults, Validate: func(c *resource.Checker, e *EscalationSpec) { checkEscalation(c, e, false) },
 			})
 		}

@@ -9,12 +9,14 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
 )
 
 // ScheduleSpec says who is on call when.
 type ScheduleSpec struct {
 	Description string     `json:"description,omitempty"` // one line
+	Team        string     `json:"team,omitempty"`        // whose it is: its developers may override and swap
 	TimeZone    Zone       `json:"timeZone"`              // of the IANA database; required
 	Layers      []Layer    `json:"layers"`                // a later layer goes over the earlier ones
 	Overrides   []Override `json:"overrides,omitempty"`   // who stands in, over all layers; a later one over the earlier
@@ -133,6 +135,11 @@ const (
 )
 
 func validateSchedule(c *resource.Checker, s *ScheduleSpec) {
+	c.Refers("team", catalog.KindTeam, s.Team)
+	checkSchedule(c, s)
+}
+
+func checkSchedule(c *resource.Checker, s *ScheduleSpec) {
 	if s.TimeZone == "" {
 		c.Errorf("timeZone", "required", "a schedule has a time zone, such as Europe/Berlin")
 	}

@@ -57,10 +57,13 @@ func (b Book) apply(e event.Event) (Book, error) {
 		return b, err
 	}
 	kept := slices.DeleteFunc(slices.Clone(b.Overrides), func(r Recorded) bool { return e.Time.Sub(r.End) > keepOver })
-	kept = append(kept, Recorded{ID: "o" + strconv.FormatInt(e.Position, 10), Overridden: o, By: e.Actor})
+	kept = append(kept, Recorded{ID: overrideID(e.Position), Overridden: o, By: e.Actor})
 	b.Overrides = kept[max(0, len(kept)-maxInABook):]
 	return b, nil
 }
+
+// overrideID names an override by the position of its fact.
+func overrideID(position int64) string { return "o" + strconv.FormatInt(position, 10) }
 
 // Stints is the overrides for arithmetic.
 func (b Book) Stints() []Stint {
