@@ -35,9 +35,9 @@ func (a *App) budgets() control.Source {
 
 // counts gives an objective's minutes and, of what the proxy counts, those of
 // each revision.
-func (a *App) counts(ctx context.Context, o *slo.Objective, from, until time.Time) (raw, adjusted *slo.Series, arms []budget.Minute, err error) {
+func (a *App) counts(ctx context.Context, o *slo.Objective, from, until time.Time) (raw *slo.Series, arms []budget.Minute, err error) {
 	if raw, err = a.watcher.History(ctx, o.Key(), from, until); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	var threshold int64
 	switch o.Indicator.Kind {
@@ -45,11 +45,11 @@ func (a *App) counts(ctx context.Context, o *slo.Objective, from, until time.Tim
 	case slo.Latency:
 		threshold = int64(o.Indicator.Threshold.Float64() * float64(time.Second))
 	default:
-		return raw, raw, nil, nil
+		return raw, nil, nil
 	}
 	revisions, err := a.collector.Revisions(ctx, o.Service, o.Environment, from, until)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	for _, m := range revisions {
 		arm := budget.Arm{Revision: m.Revision, Total: m.Requests, Bad: m.Bad}
@@ -62,5 +62,5 @@ func (a *App) counts(ctx context.Context, o *slo.Objective, from, until time.Tim
 		last := &arms[len(arms)-1]
 		last.Arms = append(last.Arms, arm)
 	}
-	return raw, raw, arms, nil
+	return raw, arms, nil
 }

@@ -27,9 +27,9 @@ type Books struct {
 	// Objectives lists the objectives of a service in an environment; an empty
 	// name is all.
 	Objectives func(service, environment string) []*slo.Objective
-	// Counts gives an objective's minutes in [from, until), as counted and without
-	// what is excluded; arms are nil where revisions are not counted.
-	Counts func(ctx context.Context, o *slo.Objective, from, until time.Time) (raw, adjusted *slo.Series, arms []Minute, err error)
+	// Counts gives an objective's minutes in [from, until) as they were counted;
+	// arms are nil where revisions are not counted.
+	Counts func(ctx context.Context, o *slo.Objective, from, until time.Time) (raw *slo.Series, arms []Minute, err error)
 
 	spenders spenders
 }
@@ -202,13 +202,27 @@ func (b *Books) show(ctx context.Context, in ShowInput) (Report, error) {
 // Ledger computes an objective's ledger at a moment, from the causes known to
 // the reader of ctx and the counts until then.
 func (b *Books) Ledger(ctx context.Context, o *slo.Objective, now time.Time) (Ledger, error) {
-	from, _ := o.Window.Lookback(now)
-	from = from.Add(-History)
-	raw, adjusted, arms, err := b.Counts(ctx, o, from, now)
+	reader := operation.Reader(ctx, b.Reader)
+	adjustments, err := slo.AdjustmentsOf(ctx, reader, o.Key())
 	if err != nil {
 		return Ledger{}, err
 	}
-	reader := operation.Reader(ctx, b.Reader)
+	from, _ := o.Window.Lookback(now)
+	from = from.Add(-History)
+	begin := from // a correction of so many begins to take at its beginning
+	for _, a := range adjustments.Holding() {
+		if a.To.After(from) && a.From.Before(begin) {
+			begin = a.From.Truncate(time.Minute)
+		}
+	}
+	raw, arms, err := b.Counts(ctx, o, begin, now)
+	if err != nil {
+		return Ledger{}, err
+	}
+	var adjusted *slo.Series
+	if holding := adjustments.Holding(); len(holding) > 0 {
+		adjusted = slo.Adjust(raw, holding)
+	}
 	own, err := records(ctx, reader, o.Service, o.Environment)
 	if err != nil {
 		return Ledger{}, err

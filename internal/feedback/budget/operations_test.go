@@ -38,7 +38,7 @@ func newShop(t *testing.T) *shop {
 	c := clock.NewVirtual(begin)
 	var st store.Store = memory.New(memory.Options{Clock: c})
 	t.Cleanup(func() { st.Close() })
-	runner := projection.NewRunner(st.Log(), st.States(), budget.Projection(), catalog.Projection())
+	runner := projection.NewRunner(st.Log(), st.States(), budget.Projection(), catalog.Projection(), slo.AdjustmentProjection())
 	s := &shop{t: t, clock: c, states: st.States(), raw: slo.NewSeries(time.Minute, 0)}
 	o := objective(t, 28*24*time.Hour)
 	s.Books = &budget.Books{
@@ -49,9 +49,8 @@ func newShop(t *testing.T) *shop {
 			}
 			return nil
 		},
-		Counts: func(_ context.Context, _ *slo.Objective, from, until time.Time) (*slo.Series, *slo.Series, []budget.Minute, error) {
-			raw := s.raw.Between(from, until)
-			return raw, raw, s.arms, nil
+		Counts: func(_ context.Context, _ *slo.Objective, from, until time.Time) (*slo.Series, []budget.Minute, error) {
+			return s.raw.Between(from, until), s.arms, nil
 		},
 	}
 	s.apply(catalog.KindService, "shop", catalog.ServiceSpec{Team: "sales", Run: "x", DependsOn: []string{"stock"}})
@@ -212,6 +211,29 @@ func (s *shop) rebuilds() {
 		if is.Rows[i].Key != was.Rows[i].Key || !bytes.Equal(is.Rows[i].State, was.Rows[i].State) {
 			s.t.Errorf("%s: %s, folded one by one %s", is.Rows[i].Key, is.Rows[i].State, was.Rows[i].State)
 		}
+	}
+}
+
+// What is excluded counts in the raw account and not in the adjusted one.
+func TestExclusions(t *testing.T) {
+	s := newShop(t)
+	arm := func(bad int64) budget.Arm { return budget.Arm{Revision: "aaaaaaa-000000", Total: 1000, Bad: bad} }
+	s.serve(24*60, arm(1))
+	from := s.clock.Now()
+	s.serve(20, arm(51))
+	s.serve(60, arm(1))
+	if _, err := s.call("budget.link", map[string]any{"service": "shop", "environment": "prod", "kind": "maintenance", "name": "disks", "from": from, "to": from.Add(20 * time.Minute), "reason": "new disks"}); err != nil {
+		t.Fatal(err)
+	}
+	s.record("objective/shop.prod.availability", slo.EventExcluded, "objective/shop.prod.availability",
+		slo.Adjusted{Objective: "shop.prod.availability", Service: "shop", From: from, To: from.Add(10 * time.Minute), Reason: "announced"})
+	l := s.ledger()
+	disks := share(l, budget.KindMaintenance, "disks")
+	if l.Raw.Bad != 2520 || l.Adjusted.Bad != 2010 || disks.Raw < 995 || disks.Raw > 1005 || disks.Bad < 495 || disks.Bad > 505 {
+		t.Errorf("raw %d, adjusted %d, of the maintenance %d and %d; want 2520, 2010, about 1000 and 500", l.Raw.Bad, l.Adjusted.Bad, disks.Raw, disks.Bad)
+	}
+	if !strings.Contains(l.Tell(), "with what is excluded: 2,520 spent") {
+		t.Errorf("in words: %s", l.Tell())
 	}
 }
 
