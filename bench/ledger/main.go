@@ -2,7 +2,7 @@
 // whom it belongs: simulated services with planted, overlapping causes, many
 // seeds. The same flags print the same figures.
 //
-//	go run ./bench/ledger -seeds 40
+//	go run ./bench/ledger -seeds 20
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 )
 
 func main() {
-	seeds := flag.Int("seeds", 40, "simulated services per scenario")
+	seeds := flag.Int("seeds", 20, "simulated services per scenario")
 	days := flag.Int("days", 28, "days of the window, at least 10")
 	seed := flag.Uint64("seed", 1, "seed of the first")
 	only := flag.String("only", "", "scenarios whose name contains this")

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/feedback/budget"
+	"github.com/flyball-dev/flyball/internal/feedback/signal"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
 )
@@ -36,31 +37,37 @@ func (a *App) budgets() control.Source {
 // counts gives an objective's minutes and, of what the proxy counts, those of
 // each revision.
 func (a *App) counts(ctx context.Context, o *slo.Objective, from, until time.Time) (raw *slo.Series, arms []budget.Minute, err error) {
-	if raw, err = a.watcher.History(ctx, o.Key(), from, until); err != nil {
-		return nil, nil, err
-	}
 	var threshold int64
 	switch o.Indicator.Kind {
 	case slo.Availability:
 	case slo.Latency:
 		threshold = int64(o.Indicator.Threshold.Float64() * float64(time.Second))
 	default:
-		return raw, nil, nil
+		raw, err = a.watcher.History(ctx, o.Key(), from, until)
+		return raw, nil, err
 	}
-	revisions, err := a.collector.Revisions(ctx, o.Service, o.Environment, from, until)
+	bad := func(m signal.Minute) int64 {
+		if threshold > 0 {
+			return min(m.Slow[threshold], m.Requests)
+		}
+		return m.Bad
+	}
+	minutes, revisions, err := a.collector.History(ctx, o.Service, o.Environment, from, until)
 	if err != nil {
 		return nil, nil, err
 	}
+	raw = slo.NewSeries(time.Minute, 0)
+	for _, m := range minutes {
+		// A minute that cannot be is left out: it stays a gap.
+		_ = raw.Add(m.Time, m.Requests-bad(m), m.Requests)
+	}
+	arms = make([]budget.Minute, 0, len(minutes))
 	for _, m := range revisions {
-		arm := budget.Arm{Revision: m.Revision, Total: m.Requests, Bad: m.Bad}
-		if threshold > 0 {
-			arm.Bad = min(m.Slow[threshold], m.Requests)
-		}
 		if last := len(arms) - 1; last < 0 || !arms[last].Time.Equal(m.Time) {
 			arms = append(arms, budget.Minute{Time: m.Time})
 		}
 		last := &arms[len(arms)-1]
-		last.Arms = append(last.Arms, arm)
+		last.Arms = append(last.Arms, budget.Arm{Revision: m.Revision, Total: m.Requests, Bad: bad(m.Minute)})
 	}
 	return raw, arms, nil
 }

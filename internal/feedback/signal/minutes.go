@@ -131,31 +131,54 @@ func (h hour) sorted() []Minute {
 // minute without a request is left out. Hours of which all requests were counted
 // with their revision are summed from those counts, which are smaller to read.
 func (c *Collector) Minutes(ctx context.Context, service, environment string, from, until time.Time) ([]Minute, error) {
-	blobs, err := c.blobs.Range(ctx, revisionSeries(service, environment), from.UTC().Truncate(chunk), until)
+	minutes, _, err := c.read(ctx, Place{service, environment}, from, until, false)
+	return minutes, err
+}
+
+// History returns a service's minutes, of all revisions together and of each, in
+// order of time, then of revision. A revision's minute without a request is left
+// out.
+func (c *Collector) History(ctx context.Context, service, environment string, from, until time.Time) ([]Minute, []RevisionMinute, error) {
+	return c.read(ctx, Place{service, environment}, from, until, true)
+}
+
+// read reads minutes, and those of each revision if they are wanted.
+func (c *Collector) read(ctx context.Context, at Place, from, until time.Time, each bool) (out []Minute, rows []RevisionMinute, err error) {
+	blobs, err := c.blobs.Range(ctx, revisionSeries(at.Service, at.Environment), from.UTC().Truncate(chunk), until)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var out []Minute
-	var rows []RevisionMinute
+	out = make([]Minute, 0, 60*len(blobs))
+	if each {
+		rows = make([]RevisionMinute, 0, 70*len(blobs))
+	}
 	next := from.UTC().Truncate(chunk) // first hour not read yet
 	for _, b := range blobs {
-		partial := false
-		if rows, partial, err = decodeRevisions(rows[:0], b.Start, b.Data); err != nil {
-			return nil, fmt.Errorf("revisions of %s at %s: %w", service, b.Start, err)
+		before, partial := len(rows), false
+		if !each {
+			before = 0
+		}
+		if rows, partial, err = decodeRevisions(rows[:before], b.Start, b.Data); err != nil {
+			return nil, nil, fmt.Errorf("revisions of %s at %s: %w", at.Service, b.Start, err)
 		}
 		if partial {
 			continue
 		}
-		if out, err = c.written(ctx, out, service, environment, next, b.Start); err != nil {
-			return nil, err
+		if out, err = c.written(ctx, out, at, next, b.Start); err != nil {
+			return nil, nil, err
 		}
-		out = sum(out, rows)
+		out = sum(out, rows[before:])
 		next = b.Start.Add(chunk)
 	}
-	if out, err = c.written(ctx, out, service, environment, next, until); err != nil {
-		return nil, err
+	if out, err = c.written(ctx, out, at, next, until); err != nil {
+		return nil, nil, err
 	}
-	return slices.DeleteFunc(out, func(m Minute) bool { return m.Time.Before(from) || !m.Time.Before(until) }), nil
+	outside := func(t time.Time) bool { return t.Before(from) || !t.Before(until) }
+	out = slices.DeleteFunc(out, func(m Minute) bool { return outside(m.Time) })
+	if each {
+		rows = slices.DeleteFunc(rows, func(m RevisionMinute) bool { return outside(m.Time) })
+	}
+	return out, rows, nil
 }
 
 // sum appends the minutes of an hour, of all revisions together.
@@ -175,18 +198,18 @@ func sum(out []Minute, rows []RevisionMinute) []Minute {
 
 // written appends the minutes of the hours that begin in [from, until), as
 // written for all revisions together.
-func (c *Collector) written(ctx context.Context, out []Minute, service, environment string, from, until time.Time) ([]Minute, error) {
+func (c *Collector) written(ctx context.Context, out []Minute, at Place, from, until time.Time) ([]Minute, error) {
 	if !from.Before(until) {
 		return out, nil
 	}
-	blobs, err := c.blobs.Range(ctx, minuteSeries(service, environment), from, until)
+	blobs, err := c.blobs.Range(ctx, minuteSeries(at.Service, at.Environment), from, until)
 	if err != nil {
 		return nil, err
 	}
 	for _, b := range blobs {
 		var list []Minute
 		if err := event.Unmarshal(b.Data, &list); err != nil {
-			return nil, fmt.Errorf("minutes of %s at %s: %w", service, b.Start, err)
+			return nil, fmt.Errorf("minutes of %s at %s: %w", at.Service, b.Start, err)
 		}
 		out = append(out, list...)
 	}

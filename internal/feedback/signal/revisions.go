@@ -144,28 +144,6 @@ func (h revisionHour) sorted() []RevisionMinute {
 	return out
 }
 
-// Revisions returns what each revision of a service received in the minutes that
-// begin in [from, until), in order of time, then of revision. A revision's
-// minute without a request is left out.
-func (c *Collector) Revisions(ctx context.Context, service, environment string, from, until time.Time) ([]RevisionMinute, error) {
-	blobs, err := c.blobs.Range(ctx, revisionSeries(service, environment), from.UTC().Truncate(chunk), until)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]RevisionMinute, 0, 64*len(blobs))
-	for _, b := range blobs {
-		before := len(out)
-		if out, _, err = decodeRevisions(out, b.Start, b.Data); err != nil {
-			return nil, fmt.Errorf("revisions of %s at %s: %w", service, b.Start, err)
-		}
-		if b.Start.Before(from) || b.Start.Add(chunk).After(until) {
-			kept := slices.DeleteFunc(out[before:], func(m RevisionMinute) bool { return m.Time.Before(from) || !m.Time.Before(until) })
-			out = out[:before+len(kept)]
-		}
-	}
-	return out, nil
-}
-
 // revisionsVersion begins an encoded hour. Then, all as unsigned varints: 1 if
 // the hour is partial, else 0; the revisions (a count, then length and bytes of each), the thresholds (a count,
 // then nanoseconds), and the rows (a count, then of each the minute within the

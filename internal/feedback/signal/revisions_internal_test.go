@@ -83,7 +83,7 @@ func TestAnHourThatBeganWithoutRevisions(t *testing.T) {
 	if err != nil || len(minutes) != 3 || minutes[0].Requests != 100 || minutes[0].Bad != 7 || minutes[1].Requests != 50 || minutes[2].Requests != 50 {
 		t.Errorf("minutes %+v, %v", minutes, err)
 	}
-	arms, err := c.Revisions(ctx, "shop", "prod", hourStart, hourStart.Add(2*time.Hour))
+	_, arms, err := c.History(ctx, "shop", "prod", hourStart, hourStart.Add(2*time.Hour))
 	if err != nil || len(arms) != 2 || arms[0].Revision != "a" {
 		t.Errorf("revisions %+v, %v", arms, err)
 	}

@@ -112,7 +112,7 @@ func TestEveryRequestOnce(t *testing.T) {
 		if !maps.Equal(got, want) || !maps.Equal(gotSlow, slow) {
 			t.Fatalf("minutes %v (slow %v), want %v (%v)", got, gotSlow, want, slow)
 		}
-		arms, err := c.Revisions(ctx, "shop", "prod", start.Add(-time.Hour), start.Add(time.Hour))
+		_, arms, err := c.History(ctx, "shop", "prod", start.Add(-time.Hour), start.Add(time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}
