@@ -82,12 +82,22 @@ func sloValidate() *cobra.Command {
 }
 
 func sloExplain() *cobra.Command {
-	return &cobra.Command{
+	var at []string
+	c := &cobra.Command{
 		Use: "explain FILE…", Short: "Show budgets, and how soon each alert notices and resets; needs no server", Args: cobra.MinimumNArgs(1),
+		Long: "Shows for each alert when it fires and resets at error ratios of 100 %, 10 % and 1 %,\nand at those of --ratio.\n\n  flyball slo explain checkout.yaml --ratio 5% --ratio 0.2%",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			session, err := cli.For(cmd)
 			if err != nil {
 				return err
+			}
+			var ratios []slo.Decimal
+			for _, text := range at {
+				r, err := slo.ParsePercent(text)
+				if err != nil {
+					return cli.Usage("write it as 5% or 0.05", "--ratio %q is no error ratio above 0 and up to 100%%", text)
+				}
+				ratios = append(ratios, r)
 			}
 			files, err := readFiles(args)
 			if err != nil {
@@ -97,13 +107,15 @@ func sloExplain() *cobra.Command {
 			if err := defs.Err(); err != nil {
 				return err
 			}
-			explained := slo.Explain(defs.Objectives)
+			explained := slo.Explain(defs.Objectives, ratios...)
 			if session.Format != "table" {
 				return session.Print(explained)
 			}
 			return slo.WriteExplanations(session.Out, explained)
 		},
 	}
+	c.Flags().StringArrayVar(&at, "ratio", nil, "an error ratio to show too, such as 5%; may be repeated")
+	return c
 }
 
 func sloReplay() *cobra.Command {

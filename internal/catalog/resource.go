@@ -40,6 +40,7 @@ type ServiceSpec struct {
 // Objectives is the two-line shorthand for a service's objectives.
 type Objectives struct {
 	Availability Percent       `json:"availability,omitempty"` // share of requests that do not fail, such as 99.9%
+	SLA          Percent       `json:"sla,omitempty"`          // availability promised to customers; below availability, such as 99.5%
 	Latency      Latency       `json:"latency,omitempty"`      // such as 99% < 300ms
 	Window       time.Duration `json:"window,omitempty"`       // rolling; default 28d
 }
@@ -217,6 +218,9 @@ func validateService(c *resource.Checker, s *ServiceSpec) {
 	}
 	if a := s.Objectives.Availability; a != 0 && (a <= 0 || a >= 100) {
 		c.Errorf("objectives.availability", "range", "%s leaves no budget or is no objective; use a share between 0%% and 100%%, such as 99.9%%", a)
+	}
+	if a := s.Objectives.SLA; a != 0 && (a <= 0 || a >= s.Objectives.Availability) {
+		c.Errorf("objectives.sla", "range", "an SLA of %s is not looser than the objective, availability: %s; the objective has to be spent first", a, s.Objectives.Availability)
 	}
 	if t := s.Objectives.Latency.Threshold; t > s.Limit {
 		c.Errorf("objectives.latency", "range", "the threshold %s is longer than the limit %s after which an open request is bad anyway", t, s.Limit)

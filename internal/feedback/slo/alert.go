@@ -219,6 +219,9 @@ func (o *Objective) explainFiring(r Rule, sums Sums) *Firing {
 		f.Reason += " and " + short.String()
 	}
 	f.Reason += fmt.Sprintf(", against a limit of %s", c.Factor)
+	if p.MinBad > 0 {
+		f.Reason += fmt.Sprintf(" and a floor of %d bad", p.MinBad)
+	}
 	if life, ok := TimeToExhaustion(1, f.Long.Burn, o.Window.Nominal()); ok && f.Long.Burn > 1 {
 		f.Exhausts = life
 		f.Reason += fmt.Sprintf("; at this rate a full budget lasts %s", inWords(life))

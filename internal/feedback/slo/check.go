@@ -24,6 +24,9 @@ func (o *Objective) Check() []problem.Finding {
 	if o.Target <= 0 || o.Target >= One {
 		bad("target-range", "target", "a target of %s is not strictly between 0 and 1; write 0.999 for 99.9 %%", o.Target)
 	}
+	if o.Agreement != 0 && (o.Agreement < 0 || o.Agreement >= o.Target) {
+		bad("agreement-range", "target", "an SLA of %s is not looser than the objective of %s: the objective has to be spent first", o.Agreement, o.Target)
+	}
 	length := o.Window.Nominal()
 	if length <= 0 {
 		bad("window-zero", "timeWindow", "a window must be longer than zero; 30d is usual")

@@ -102,6 +102,19 @@ func (d Decimal) String() string {
 // Percent is d × 100 with a percent sign, such as 99.9%.
 func (d Decimal) Percent() string { return d.Mul(100*One).String() + "%" }
 
+// ParsePercent reads a share above 0 and up to 1: 5%, or 0.05.
+func ParsePercent(text string) (Decimal, error) {
+	digits, percent := strings.CutSuffix(strings.TrimSpace(text), "%")
+	d, err := ParseDecimal(strings.TrimSpace(digits))
+	if percent {
+		d /= 100
+	}
+	if err == nil && (d <= 0 || d > One) {
+		err = fmt.Errorf("%s is not above 0 and up to 100%%", text)
+	}
+	return d, err
+}
+
 // MarshalJSON writes d as a JSON number.
 func (d Decimal) MarshalJSON() ([]byte, error) { return []byte(d.String()), nil }
 

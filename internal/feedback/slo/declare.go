@@ -121,6 +121,9 @@ func Shorthand(s catalog.Service, environment string) []*Objective {
 	if a := s.Objectives.Availability; a != 0 {
 		o := base
 		o.Name, o.Target, o.Indicator = "availability", share(a), Indicator{Kind: Availability}
+		if s.Objectives.SLA != 0 {
+			o.Agreement = share(s.Objectives.SLA)
+		}
 		out = append(out, &o)
 	}
 	if l := s.Objectives.Latency; !l.IsZero() {

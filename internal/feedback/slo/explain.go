@@ -3,6 +3,7 @@ package slo
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -42,7 +43,8 @@ type Explanation struct {
 	Target    Decimal           `json:"target"`
 	Window    Window            `json:"window"`
 	Method    Method            `json:"method"`
-	Budget    string            `json:"budget"` // in words
+	Budget    string            `json:"budget"`        // in words
+	Agreement Decimal           `json:"sla,omitempty"` // looser target promised to customers
 	Largest   Decimal           `json:"largest_factor"`
 	Alerts    []RuleExplanation `json:"alerts"`
 }
@@ -67,28 +69,30 @@ type Reaction struct {
 }
 
 // Explain says what objectives mean and how their alerts behave at error
-// ratios of 100 %, 10 % and 1 %, from before any error, with steady traffic.
-func Explain(objectives []*Objective) []Explanation {
+// ratios of 100 %, 10 % and 1 % and at those given, from before any error, with
+// steady traffic.
+func Explain(objectives []*Objective, more ...Decimal) []Explanation {
+	ratios := append(slices.Clone(explainRatios), more...)
 	out := []Explanation{}
 	for _, o := range objectives {
 		e := Explanation{Objective: o.ID(), Target: o.Target, Window: o.Window, Method: o.Method, Budget: o.budgetInWords(),
-			Largest: LargestFactor(o.Target), Alerts: []RuleExplanation{}}
+			Agreement: o.Agreement, Largest: LargestFactor(o.Target), Alerts: []RuleExplanation{}}
 		for _, r := range o.Rules() {
-			e.Alerts = append(e.Alerts, o.explainRule(r))
+			e.Alerts = append(e.Alerts, o.explainRule(r, ratios))
 		}
 		out = append(out, e)
 	}
 	return out
 }
 
-func (o *Objective) explainRule(r Rule) RuleExplanation {
+func (o *Objective) explainRule(r Rule, ratios []Decimal) RuleExplanation {
 	c := r.Condition
 	e := RuleExplanation{Policy: r.Policy.Name, Severity: r.Policy.Severity, Condition: c.String(), MinBad: r.Policy.MinBad,
 		BudgetUsed: BudgetUsed(c.Factor.Float64(), c.Long, o.Window.Nominal()), CanFire: CanFire(c.Factor, o.Target)}
 	if life, ok := TimeToExhaustion(1, c.Factor.Float64(), o.Window.Nominal()); ok {
 		e.Exhausts = inWords(life)
 	}
-	for _, ratio := range explainRatios {
+	for _, ratio := range ratios {
 		x := Reaction{Ratio: ratio}
 		if d, ok := r.Detection(o.Target, ratio); ok {
 			seconds := d.Seconds()
@@ -139,6 +143,9 @@ func WriteExplanations(w io.Writer, explanations []Explanation) error {
 		}
 		fmt.Fprintf(w, "%s: %s good over %s, by %s\n", e.Objective, e.Target.Percent(), e.Window, e.Method)
 		fmt.Fprintf(w, "  budget: %s\n", e.Budget)
+		if e.Agreement > 0 {
+			fmt.Fprintf(w, "  SLA: %s, broken at %.4g times the objective's budget\n", e.Agreement.Percent(), float64(One-e.Agreement)/float64(One-e.Target))
+		}
 		fmt.Fprintf(w, "  a total outage burns at %s; no larger factor can ever fire\n", roundDown(e.Largest))
 		if len(e.Alerts) == 0 {
 			fmt.Fprintln(w, "  no alerts")
@@ -146,8 +153,8 @@ func WriteExplanations(w io.Writer, explanations []Explanation) error {
 		}
 		t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
 		fmt.Fprint(t, "\n  POLICY\tCONDITION\tBUDGET USED\tLASTS\tFLOOR")
-		for _, ratio := range explainRatios {
-			fmt.Fprintf(t, "\tFIRES AT %s\tRESETS", ratio.Percent())
+		for _, x := range e.Alerts[0].Reactions {
+			fmt.Fprintf(t, "\tFIRES AT %s\tRESETS", x.Ratio.Percent())
 		}
 		fmt.Fprintln(t)
 		for _, a := range e.Alerts {

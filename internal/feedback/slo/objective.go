@@ -15,6 +15,7 @@ type Objective struct {
 	Labels      map[string]string
 
 	Target      Decimal // share of good, strictly between 0 and 1
+	Agreement   Decimal // looser target that was promised to customers (SLA); 0: none
 	Method      Method
 	SliceTarget Decimal       // Timeslices: least ratio of a good slice
 	SliceWindow time.Duration // Timeslices and RatioTimeslices: width of a slice

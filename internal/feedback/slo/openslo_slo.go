@@ -13,6 +13,7 @@ const (
 	annotationTraffic     = "flyball.dev/events-per-day" // for the budget of a young service
 	annotationMinBad      = "flyball.dev/min-bad-events" // floor of evidence of its alerts
 	annotationGroupBy     = "flyball.dev/group-by"       // labels, separated by commas
+	annotationAgreement   = "flyball.dev/sla"            // looser target, promised to customers
 	annotationMaxGroups   = "flyball.dev/max-groups"     // before further groups share one
 )
 
@@ -45,6 +46,9 @@ func (r *resolver) sloObjectives(doc *document) {
 		at := doc.d.errors()
 		o := base
 		r.target(doc, item, &o, inline, composite)
+		if o.Agreement > 0 && o.Agreement >= o.Target && o.Target > 0 {
+			item.errorf("agreement-range", "the SLA of %s (%s) is not looser than this objective of %s; write a smaller one", o.Agreement.Percent(), annotationAgreement, o.Target.Percent())
+		}
 		o.Name = objectiveName(doc.name, o.DisplayName, base.DisplayName, i, len(items))
 		if composite {
 			o.Composite = doc.name
@@ -118,6 +122,9 @@ func (r *resolver) annotations(doc *document, o *Objective) {
 		for _, label := range strings.Split(g.text(), ",") {
 			o.GroupBy = append(o.GroupBy, strings.TrimSpace(label))
 		}
+	}
+	if s := a.get(annotationAgreement); !s.isNull() {
+		o.Agreement, _ = s.target()
 	}
 	if m := a.get(annotationMaxGroups); !m.isNull() {
 		n, err := strconv.Atoi(m.text())

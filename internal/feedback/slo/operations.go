@@ -18,15 +18,16 @@ type ShowInput struct {
 // Detail is one objective with its windows, its budget and its alerts.
 type Detail struct {
 	Row
-	Window    string         `json:"window"`
-	Budget    Budget         `json:"budget"`
-	Burns     []BurnOver     `json:"burns"`
-	Alerts    []RuleState    `json:"alerts"`
-	Past      []AlertChanged `json:"past,omitempty" doc:"alerts that fired and were resolved, newest last"`
-	Raw       *RawAccount    `json:"raw,omitempty" doc:"the window as it was counted; absent when nothing was excluded or corrected"`
-	Adjusted  []Adjustment   `json:"adjusted,omitempty" doc:"exclusions and corrections that hold"`
-	Groups    []Row          `json:"groups,omitempty" doc:"of an objective with groups: the ten that burn fastest; slo list --of shows all"`
-	Projected bool           `json:"projected" doc:"the window is not full yet: allowed is an estimate from the traffic declared or seen"`
+	Window    string          `json:"window"`
+	Budget    Budget          `json:"budget"`
+	Burns     []BurnOver      `json:"burns"`
+	Alerts    []RuleState     `json:"alerts"`
+	Past      []AlertChanged  `json:"past,omitempty" doc:"alerts that fired and were resolved, newest last"`
+	Raw       *RawAccount     `json:"raw,omitempty" doc:"the window as it was counted; absent when nothing was excluded or corrected"`
+	Adjusted  []Adjustment    `json:"adjusted,omitempty" doc:"exclusions and corrections that hold"`
+	SLA       *AgreementState `json:"sla,omitempty" doc:"the looser target promised to customers, and the margin to it"`
+	Groups    []Row           `json:"groups,omitempty" doc:"of an objective with groups: the ten that burn fastest; slo list --of shows all"`
+	Projected bool            `json:"projected" doc:"the window is not full yet: allowed is an estimate from the traffic declared or seen"`
 }
 
 // BurnOver is the burn rate over one window.
@@ -72,6 +73,9 @@ func (d Detail) Tell() string {
 		} else {
 			fmt.Fprintf(&b, " %s –", r.Window)
 		}
+	}
+	if d.SLA != nil {
+		b.WriteString("\n  SLA     " + d.SLA.String())
 	}
 	for _, g := range d.Groups {
 		fmt.Fprintf(&b, "\n  group   %-40s burn 1h %.2f×, %s of budget left, %.0f events", g.Objective[len(d.Objective):], g.Burn1h, g.budgetLeft(), g.Events)
@@ -123,6 +127,7 @@ func (w *Watcher) show(ctx context.Context, key string) (Detail, error) {
 	if s.Objective.Window.Calendar != nil {
 		d.Window = fmt.Sprintf("%d %s", s.Objective.Window.Calendar.Count, s.Objective.Window.Calendar.Unit)
 	}
+	d.SLA = s.Agreement
 	if d.Raw = s.Raw; s.Raw != nil {
 		d.RawRemaining = &s.Raw.Budget.RemainingRatio
 		page, err := w.adjustments(ctx, AdjustmentsInput{Objective: key})
@@ -135,10 +140,7 @@ func (w *Watcher) show(ctx context.Context, key string) (Detail, error) {
 		d.Burns = append(d.Burns, BurnOver{Window: b.Name, Burn: b.Rate, Known: b.Known, Bad: b.Bad, Total: b.Total, Missing: b.Missing})
 	}
 	for _, a := range s.Alerts {
-		r := RuleState{Policy: a.Policy, Severity: a.Severity, Condition: a.Condition, Holding: string(a.Holding)}
-		if a.Firing != nil {
-			r.Reason = a.Firing.Reason
-		}
+		r := RuleState{Policy: a.Policy, Severity: a.Severity, Condition: a.Condition, Holding: string(a.Holding), Reason: a.Reason}
 		d.Alerts = append(d.Alerts, r)
 	}
 	status, _, err := projection.Get[Status](ctx, operation.Reader(ctx, w.reader), ProjectionName, key)

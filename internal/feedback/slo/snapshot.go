@@ -25,7 +25,8 @@ type Snapshot struct {
 	Recovers  time.Time // of a spent budget: when some of it is left again if nothing more fails; zero otherwise
 	Forecast  Forecast
 	Alerts    []RuleStatus
-	Raw       *RawAccount // where something does not count: as if it did
+	Agreement *AgreementState // nil without an SLA
+	Raw       *RawAccount     // where something does not count: as if it did
 }
 
 // RawAccount is the window's account of what was counted, without exclusions
@@ -55,6 +56,7 @@ type RuleStatus struct {
 	Severity  string
 	Condition string
 	Holding   Holding
+	Reason    string  // of one that fires, or that the floor of evidence holds back
 	Firing    *Firing // nil: it is quiet
 }
 
@@ -117,8 +119,16 @@ func (l *live) snapshot(id string) Snapshot {
 	s.Budget = o.BudgetOf(in)
 	s.Recovers = l.recovers(s.Budget, s.At)
 	s.Forecast = o.Forecast(&l.meter, s.Budget, scale, s.At)
+	s.Agreement = o.agreement(in, s.Budget, &l.meter, scale, s.At)
 	for i, r := range l.rules {
-		s.Alerts = append(s.Alerts, RuleStatus{r.Policy.Name, r.Policy.Severity, r.Condition.String(), r.Weigh(o.Target, l.counts), l.firing[i]})
+		status := RuleStatus{r.Policy.Name, r.Policy.Severity, r.Condition.String(), r.Weigh(o.Target, l.counts), "", l.firing[i]}
+		switch {
+		case status.Firing != nil:
+			status.Reason = status.Firing.Reason
+		case status.Holding == Floored:
+			status.Reason = o.explainFiring(r, l.counts).Reason + ": held back, as fewer are no evidence"
+		}
+		s.Alerts = append(s.Alerts, status)
 	}
 	return s
 }

@@ -329,3 +329,29 @@ func TestExclusionsAndCorrections(t *testing.T) {
 	}
 	want(0, 0, 930)
 }
+
+func TestAgreementHasAMargin(t *testing.T) {
+	h := newHouse(t, march)
+	h.apply(catalog.KindService, "checkout", catalog.ServiceSpec{Team: "payments", Run: "x",
+		Objectives: catalog.Objectives{Availability: 99.9, SLA: 99.5, Window: 30 * day}})
+	h.declare()
+	count := func(bad int64) {
+		t.Helper()
+		h.pass(time.Minute)
+		h.ok(h.Feed(t.Context(), func() error { return h.Count("checkout", "prod", h.clock.Now().Add(-time.Minute), 1000, bad, nil) }))
+	}
+	for range 100 {
+		count(2)
+	}
+	a := h.shown("checkout.prod.availability").Agreement
+	// 43,200 minutes of 1,000: the objective allows 43,200, the SLA 216,000.
+	if a.Margin.String() != "172800" || a.Left.String() != "215800" || a.Broken || a.Breaks != "" {
+		t.Errorf("agreement: %+v", a)
+	}
+	for range 400 {
+		count(1000)
+	}
+	if a := h.shown("checkout.prod.availability").Agreement; !a.Broken || a.Breaks == "" || !strings.Contains(a.String(), "broken since") {
+		t.Errorf("agreement: %s", a)
+	}
+}
