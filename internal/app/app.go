@@ -24,6 +24,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/port/image"
 	"github.com/flyball-dev/flyball/internal/port/measure"
 	"github.com/flyball-dev/flyball/internal/port/notify"
+	"github.com/flyball-dev/flyball/internal/port/probe"
 	"github.com/flyball-dev/flyball/internal/port/repository"
 	"github.com/flyball-dev/flyball/internal/port/store"
 	"github.com/flyball-dev/flyball/internal/port/traffic"
@@ -40,7 +41,8 @@ type Ports struct {
 	Steps    workload.Steps
 	Images   image.Store
 	Notifier notify.Notifier
-	Metrics  Metrics // the server's own metrics store; may be nil
+	Prober   probe.Prober // may be nil
+	Metrics  Metrics      // the server's own metrics store; may be nil
 	// Open opens the repository a service file names.
 	Open func(ctx context.Context, path string) (repository.Repository, error)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/feedback/metrics"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
+	"github.com/flyball-dev/flyball/internal/feedback/probe"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/flow/artifact"
 	"github.com/flyball-dev/flyball/internal/flow/change"
@@ -37,6 +38,7 @@ func Kinds() *resource.Registry {
 		pipeline.Kinds(),
 		slo.Kinds(),
 		metrics.Kinds(),
+		probe.Kinds(),
 		oncall.Kinds(),
 	)...)
 }
@@ -68,6 +70,7 @@ type parts struct {
 	applier   *catalog.Applier
 	pusher    *change.Pusher
 	access    *access.Desk
+	probes    *probe.Desk
 	scrapes   *metrics.Keeper // nil without a metrics store
 	books     *budget.Books
 	schedules *oncall.Desk
@@ -91,6 +94,7 @@ func (a *App) assemble() {
 	runs := &pipeline.Desk{Log: a.log, Reader: reader, Sync: a.sync, Steps: a.ports.Steps, Secret: stepSecret}
 	policies := &policy.Policies{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Budgets: a.budgets()}
 	a.parts.books = a.books()
+	a.parts.probes = &probe.Desk{Reader: reader, Blobs: a.ports.Store.Blobs(), Prober: a.ports.Prober, Objectives: a.watcher, Clock: a.cfg.Clock}
 	incidents := &incident.Incidents{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Costs: a.parts.books.Incident}
 	a.parts.schedules = &oncall.Desk{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync}
 	insight := &dora.Insight{Reader: reader, Clock: a.cfg.Clock}
@@ -114,7 +118,7 @@ func (a *App) assemble() {
 	a.Operations = slices.Concat(
 		a.parts.applier.Operations(), a.parts.access.Operations(),
 		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(), (&rollout.Court{}).Operations(),
-		a.watcher.Operations(), a.metricsDesk().Operations(), a.parts.books.Operations(), policies.Operations(), a.intake.Operations(), incidents.Operations(), a.parts.schedules.Operations(),
+		a.watcher.Operations(), a.metricsDesk().Operations(), a.parts.probes.Operations(), a.parts.books.Operations(), policies.Operations(), a.intake.Operations(), incidents.Operations(), a.parts.schedules.Operations(),
 		api.EventOperations(a.ports.Store), insight.Operations(), explain.Operations(), operate.Operations(),
 	)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
+	"github.com/flyball-dev/flyball/internal/feedback/probe"
 	"github.com/flyball-dev/flyball/internal/feedback/signal"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
@@ -254,6 +255,9 @@ const (
 func (a *App) prune(ctx context.Context) error {
 	now := a.cfg.Clock.Now()
 	if err := a.watcher.Slots.Prune(ctx, now.Add(-keepMinutes)); err != nil {
+		return err
+	}
+	if _, err := a.ports.Store.Blobs().Prune(ctx, probe.Prefix, now.Add(-keepMinutes)); err != nil {
 		return err
 	}
 	return a.collector.Prune(ctx, now.Add(-keepBins), now.Add(-keepMinutes))

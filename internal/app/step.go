@@ -22,6 +22,7 @@ func (a *App) chores() []chore {
 		{"branches", 2 * time.Second, a.poll},
 		{"alerts", 5 * time.Second, a.intake.Tend},
 		{"scrape targets", 2 * time.Second, a.scrape},
+		{"probes", time.Second, a.parts.probes.Tend},
 		{"pruning", time.Hour, a.prune},
 	}
 }

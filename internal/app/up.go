@@ -17,6 +17,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/adapter/git"
 	"github.com/flyball-dev/flyball/internal/adapter/local"
 	"github.com/flyball-dev/flyball/internal/adapter/ocilayout"
+	"github.com/flyball-dev/flyball/internal/adapter/probe"
 	"github.com/flyball-dev/flyball/internal/adapter/sqlite"
 	"github.com/flyball-dev/flyball/internal/adapter/webhook"
 	"github.com/flyball-dev/flyball/internal/agent"
@@ -112,7 +113,7 @@ func RunUp(ctx context.Context, o UpOptions) error {
 	}, Ports{
 		Store: st, Runtime: local.NewWorkloads(client), Router: router, Measures: local.NewSource(client),
 		Steps: local.NewSteps(filepath.Join(state, "steps")), Images: images, Notifier: webhook.New(o.Clock),
-		Metrics: metrics, Open: opener(o.Repository),
+		Metrics: metrics, Prober: probe.New(o.Clock), Open: opener(o.Repository),
 	})
 	if err != nil {
 		return err

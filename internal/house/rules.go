@@ -26,7 +26,7 @@ var Rooms = []Room{
 		Path: "internal/port", What: "interfaces to the outside, each with its conformance suite",
 		May:   []string{"internal/kernel"},
 		Why:   "a port says what is needed of the outside, in words that neither a subject nor an adapter owns",
-		Order: []string{"image", "measure", "metric", "notify", "repository", "store", "workload", "traffic"},
+		Order: []string{"image", "measure", "metric", "notify", "probe", "repository", "store", "workload", "traffic"},
 		Why2:  "traffic goes to what runs, so it names revisions the way workload does",
 	},
 	{
@@ -51,7 +51,7 @@ var Rooms = []Room{
 		Path: "internal/feedback", What: "production speaks back",
 		May:   []string{"internal/catalog", "internal/judge", "internal/port", "internal/kernel"},
 		Why:   "objectives hold however a change was delivered, by Flyball or beside it",
-		Order: []string{"signal", "metrics", "slo", "budget", "policy", "oncall", "alert", "incident"},
+		Order: []string{"signal", "metrics", "slo", "probe", "budget", "policy", "oncall", "alert", "incident"},
 		Why2:  "from counts to objectives, from objectives to what follows from them",
 	},
 	{
