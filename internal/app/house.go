@@ -121,6 +121,7 @@ func (a *App) assemble() {
 		a.watcher.Operations(), a.metricsDesk().Operations(), a.parts.probes.Operations(), a.parts.books.Operations(), policies.Operations(), a.intake.Operations(), incidents.Operations(), a.parts.schedules.Operations(),
 		api.EventOperations(a.ports.Store), insight.Operations(), explain.Operations(), operate.Operations(),
 	)
+	a.narrow(a.Operations)
 }
 
 // Access is where tokens are kept.

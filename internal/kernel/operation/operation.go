@@ -96,8 +96,9 @@ type Operation struct {
 	Input   reflect.Type
 	Output  reflect.Type
 
-	scope  func(context.Context, any) (Scope, error)
-	handle Handler
+	scope    func(context.Context, any) (Scope, error)
+	handle   Handler
+	narrowed bool
 }
 
 // Handler acts on an input, a pointer to the operation's input type, for a
@@ -108,6 +109,22 @@ type Handler func(ctx context.Context, caller Caller, in any) (any, error)
 func (o Operation) Wrap(around func(Handler) Handler) Operation {
 	o.handle = around(o.handle)
 	return o
+}
+
+// Narrowed lets a caller ask whose grants do not cover everything: what the
+// handler gives goes through narrow first, which leaves out what the caller may
+// not see, or refuses.
+func (o Operation) Narrowed(narrow func(ctx context.Context, c Caller, out any) (any, error)) Operation {
+	o.narrowed = true
+	return o.Wrap(func(next Handler) Handler {
+		return func(ctx context.Context, c Caller, in any) (any, error) {
+			out, err := next(ctx, c, in)
+			if err != nil || c.May(o.Role, Scope{}) {
+				return out, err
+			}
+			return narrow(ctx, c, out)
+		}
+	})
 }
 
 // Spec is the typed declaration of an operation. Field tags of I:
@@ -214,6 +231,9 @@ func (o Operation) permit(ctx context.Context, c Caller, in any) error {
 	}
 	if !slices.ContainsFunc(c.Grants, func(g Grant) bool { return g.Role >= o.Role }) {
 		return o.denied(c, Scope{})
+	}
+	if o.narrowed {
+		return nil
 	}
 	at, err := o.scope(ctx, in)
 	if err == nil && !c.May(o.Role, at) {
