@@ -88,7 +88,7 @@ type Rollout struct {
 // TeamSpec says who a team is and how it is reached.
 type TeamSpec struct {
 	Description string    `json:"description,omitempty"`
-	Members     []string  `json:"members,omitempty"`
+	Members     []string  `json:"members,omitempty"`    // user names, with what commits call them: ana <ana@example.org> <Ana Lovelace>
 	Page        []Webhook `json:"page,omitempty"`       // called when a person is needed
 	Escalation  string    `json:"escalation,omitempty"` // an EscalationPolicy, instead of page
 }
@@ -278,6 +278,11 @@ func validateRollout(c *resource.Checker, at string, r *Rollout) {
 }
 
 func validateTeam(c *resource.Checker, t *TeamSpec) {
+	for i, s := range t.Members {
+		if m := ParseMember(s); m.Name == "" || strings.ContainsAny(m.Name, " \t@>") || strings.Count(s, "<") != strings.Count(s, ">") {
+			c.Errorf(fmt.Sprintf("members[%d]", i), "format", "%q is no member; write a user name, and how commits call them: ana <ana@example.org> <Ana Lovelace>", s)
+		}
+	}
 	c.Refers("escalation", "EscalationPolicy", t.Escalation)
 	for i, w := range t.Page {
 		if !strings.HasPrefix(w.URL, "http://") && !strings.HasPrefix(w.URL, "https://") {

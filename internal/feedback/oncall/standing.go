@@ -156,7 +156,7 @@ func (f resolver) team(name string) (out []Recipient, err error) {
 		return out, nil
 	}
 	for _, m := range team.Members {
-		p, err := f.person(m, "team "+name)
+		p, err := f.person(catalog.ParseMember(m).Name, "team "+name)
 		if err != nil {
 			return nil, err
 		}

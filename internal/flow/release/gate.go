@@ -25,6 +25,8 @@ type GateFacts struct {
 	Service     *catalog.Service    `json:"service,omitempty"` // nil: no longer declared
 	Environment catalog.Environment `json:"environment"`
 	Mark        *change.Mark        `json:"mark,omitempty"`
+	Authors     []Author            `json:"authors,omitempty"` // of the change's commits
+	Aliases     map[string][]string `json:"aliases,omitempty"` // of those who agreed: how their commits call them
 	Place       Place               `json:"place"`
 	Promoted    map[string]bool     `json:"promoted,omitempty"` // environments the change is promoted in
 	Attempt     int                 `json:"attempt"`            // of this release, from 1
@@ -130,7 +132,10 @@ func loadGate(ctx context.Context, r projection.Reader, a action.Action) (any, e
 	if err != nil {
 		return nil, err
 	}
-	f.Mark = c.Mark
+	f.Mark, f.Authors = c.Mark, authorsOf(c)
+	if f.Aliases, err = aliasesOf(ctx, r, a); err != nil {
+		return nil, err
+	}
 	if f.Place, err = GetPlace(ctx, r, p.Service, p.Environment); err != nil {
 		return nil, err
 	}
@@ -308,7 +313,7 @@ func approvals(a action.Action, p Proposed, f GateFacts, b Budget) action.Clause
 	by := map[string]bool{}
 	var names []string
 	for _, ap := range a.Approvals {
-		if !by[ap.By] && ap.By != p.Author && ap.By != "user:"+p.Author {
+		if !by[ap.By] && !wrote(ap.By, f.Aliases[ap.By], append(f.Authors, Author{Name: p.Author})) {
 			by[ap.By] = true
 			names = append(names, ap.By)
 		}
