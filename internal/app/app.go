@@ -13,6 +13,7 @@ import (
 
 	"github.com/flyball-dev/flyball/internal/adapter/memory"
 	"github.com/flyball-dev/flyball/internal/feedback/alert"
+	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/signal"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
@@ -115,7 +116,7 @@ func New(cfg Config, ports Ports) (*App, error) {
 	if a.engine, err = slo.NewEngine(time.Minute, cfg.Clock.Now()); err != nil {
 		return nil, err
 	}
-	a.watcher = slo.NewWatcher(a.engine, slo.Setup{Reader: a.env.Reader, Minutes: a.minutes, Slots: slo.NewSlots(ports.Store.Blobs()),
+	a.watcher = slo.NewWatcher(a.engine, slo.Setup{Reader: a.env.Reader, Incidents: incident.Reported(a.env.Reader), Minutes: a.minutes, Slots: slo.NewSlots(ports.Store.Blobs()),
 		Log: a.log, Sync: a.sync, Clock: cfg.Clock,
 		Wake: func(key string) { a.controls.Wake("objective", key) }})
 	a.intake = &alert.Intake{Log: a.log, Reader: a.env.Reader, Clock: cfg.Clock, Sync: a.sync}

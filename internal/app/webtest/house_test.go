@@ -64,7 +64,7 @@ func newHouse(t testing.TB, start time.Time) *house {
 	if h.engine, err = slo.NewEngine(time.Minute, start); err != nil {
 		t.Fatal(err)
 	}
-	h.watcher = slo.NewWatcher(h.engine, slo.Setup{Reader: h.store.States(), Minutes: h.minutes, Slots: slo.NewSlots(h.store.Blobs()),
+	h.watcher = slo.NewWatcher(h.engine, slo.Setup{Reader: h.store.States(), Incidents: incident.Reported(h.store.States()), Minutes: h.minutes, Slots: slo.NewSlots(h.store.Blobs()),
 		Log: h.store.Log(), Sync: h.sync, Clock: h.clock,
 		Wake: func(key string) { h.controls.Wake("objective", key) }})
 	h.govern()
@@ -115,11 +115,11 @@ func (h *house) books() *budget.Books {
 			}
 			return out
 		},
-		Counts: func(ctx context.Context, o *slo.Objective, from, until time.Time) (raw, adjusted *slo.Series, arms []budget.Minute, err error) {
+		Counts: func(ctx context.Context, o *slo.Objective, from, until time.Time) (raw *slo.Series, arms []budget.Minute, err error) {
 			if raw, err = h.watcher.History(ctx, o.Key(), from, until); err != nil {
-				return nil, nil, nil, err
+				return nil, nil, err
 			}
-			revisions, err := h.collector.Revisions(ctx, o.Service, o.Environment, from, until)
+			_, revisions, err := h.collector.History(ctx, o.Service, o.Environment, from, until)
 			for _, m := range revisions {
 				if last := len(arms) - 1; last < 0 || !arms[last].Time.Equal(m.Time) {
 					arms = append(arms, budget.Minute{Time: m.Time})
@@ -131,10 +131,7 @@ func (h *house) books() *budget.Books {
 				arm := &arms[len(arms)-1]
 				arm.Arms = append(arm.Arms, budget.Arm{Revision: m.Revision, Total: m.Requests, Bad: bad})
 			}
-			if err == nil {
-				adjusted, err = h.watcher.Adjusted(ctx, o.Key(), from, until)
-			}
-			return raw, adjusted, arms, err
+			return raw, arms, err
 		}}
 }
 

@@ -2,6 +2,7 @@ package webtest_test
 
 import (
 	"context"
+	"encoding/json"
 	"html"
 	"io"
 	"maps"
@@ -16,6 +17,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
+	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
@@ -83,7 +85,7 @@ func (h *house) pages() []shown {
 		{"change-moving", "/changes/" + moving.Change}, {"run", "/pipelines/" + back.Change + "-r1"}, {"rollouts", "/rollouts"},
 		{"rollout", "/rollouts/" + back.Rollout}, {"rollout-moving", "/rollouts/" + moving.Rollout}, {"rollout-slow", "/rollouts/" + slow.Rollout},
 		{"objectives", "/objectives"}, {"objectives-team", "/objectives?group=team"}, {"objective", "/objectives/accounts.prod.availability"},
-		{"objective-spent", "/objectives/search.prod.availability"}, {"objective-preview", "/objectives/checkout.prod.availability/preview?target=99.99&window=28d"}, {"incidents", "/incidents"}, {"incident", "/incidents/" + incidents[0].Place.Incident},
+		{"objective-spent", "/objectives/search.prod.availability"}, {"report", "/reports?team=payments&period=2026-11&zone=Europe/Vienna"}, {"reports", "/reports"}, {"objective-preview", "/objectives/checkout.prod.availability/preview?target=99.99&window=28d"}, {"incidents", "/incidents"}, {"incident", "/incidents/" + incidents[0].Place.Incident},
 		{"insights", "/insights"}, {"policies", "/policies"}, {"audit", "/audit"}, {"audit-verify", "/audit?types=rollout.&verify=now"}, {"fact", "/audit/40"},
 		{"why", "/why/rollout/" + back.Rollout}, {"why-release", "/why/release/" + back.Release}, {"search", "/search?q=search"}, {"operations", "/operations"},
 		{"operation", "/operations/override.grant"}, {"operation-read", "/operations/dora.show"}, {"keys", "/keys"}, {"sign-in", "/sign-in"},
@@ -317,6 +319,28 @@ func TestTimeTravel(t *testing.T) {
 		}
 		if status, _ := h.get(h.client(true), p.path+"?at=2026-11-20T14:31:00Z"); status != http.StatusOK {
 			t.Errorf("%s a minute ago: %d", p.path, status)
+		}
+	}
+}
+
+// TestReportFiles: a report can be taken away, with the numbers of its page.
+func TestReportFiles(t *testing.T) {
+	h := storied(t)
+	c := h.client(false)
+	status, body := h.get(c, "/reports/objectives.csv?team=payments&period=2026-11&zone=Europe/Vienna")
+	lines := strings.Split(body, "\r\n")
+	if status != http.StatusOK || len(lines) != 5 || !strings.HasPrefix(lines[0], "objective,service,environment,team,unit,target,achieved,") || !strings.HasPrefix(lines[1], "accounts.prod.availability,accounts,prod,payments,event,0.999,0.99") {
+		t.Errorf("the file has status %d:\n%s", status, body)
+	}
+	status, body = h.get(c, "/reports/objectives.json?service=search&period=2026-W47")
+	var report slo.PeriodReport
+	h.do(json.Unmarshal([]byte(body), &report))
+	if status != http.StatusOK || len(report.Items) != 2 || report.Items[0].Met || report.Items[0].Incidents == 0 || report.Items[0].WorstDay != "2026-11-20" {
+		t.Errorf("the week of search has status %d: %+v", status, report)
+	}
+	for path, want := range map[string]int{"/reports/objectives.xls?team=payments": 404, "/reports/objectives.csv": 422, "/reports?team=payments&period=soon": 422, "/reports?team=nobody": 404} {
+		if status, _ := h.get(c, path); status != want {
+			t.Errorf("%s gives %d, want %d", path, status, want)
 		}
 	}
 }

@@ -201,6 +201,7 @@ func TestOutputs(t *testing.T) {
 		{"gear show kuh", "" +
 			"name    kuh\nstate   healthy\nweight  1.5\nage     1 h 30 min\ntags    a, b\nparts\n" +
 			"  NAME   COUNT\n  tooth  12\n  axle   1\n", ""},
+		{"gear show kuh -o csv", "name,state,weight,age,tags,private\r\nkuh,healthy,1.5,5400000000000,a; b,p\r\n", ""},
 		{"gear show kuh -o yaml", "name: kuh\nstate: healthy\nweight: 1.5\nage: 5400000000000\ntags:\n  - a\n  - b\nparts:\n  - name: tooth\n    count: 12\n  - name: axle\n    count: 1\nprivate: p\n", ""},
 		{"gear judge good", "Enough.\n", ""},
 		{"log kuh", "one\ntwo\n", ""},
@@ -269,7 +270,7 @@ func TestExitCodesAndAdvice(t *testing.T) {
 		{"gear turn kuh --reason x --for soon", 2, "is not a duration; write it like 90s"},
 		{"gear turn kuh --reason x --at 2h", 2, "--at is for looking back"},
 		{"gear list --limit many", 2, "is not a whole number"},
-		{"gear list -o xml", 2, "use -o table, -o json or -o yaml"},
+		{"gear list -o xml", 2, "use -o table, -o json, -o yaml or -o csv"},
 		{"gear list --at tuesday", 2, "--at \"tuesday\" is not a moment"},
 		{"gear list --server nonsense", 2, "not a server's address"},
 		{"gear list --server http://127.0.0.1:1", 1, "no Flyball server answers at http://127.0.0.1:1\nnext: start one with flyball up"},

@@ -3,6 +3,8 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+
+	"github.com/flyball-dev/flyball/internal/face/sheet"
 )
 
 // Print shows what a hand-written command answers as Show shows an
@@ -22,6 +24,10 @@ func (s *Session) Print(out any) error {
 			return err
 		}
 		b.Write(text)
+	case "csv":
+		if err := sheet.Write(&b, out); err != nil {
+			return usage("use -o json, which shows any answer", "this answer is no table: %v", err)
+		}
 	default:
 		view{&b, s.Colour}.output(out)
 	}

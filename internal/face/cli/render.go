@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/flyball-dev/flyball/internal/face/sheet"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 )
@@ -25,7 +26,7 @@ func (s *Session) Show(op operation.Operation, raw []byte) error {
 	if _, err := s.Out.Write(text); err != nil {
 		return err
 	}
-	if s.Format == "table" {
+	if s.Format == "table" || s.Format == "csv" {
 		s.more(out)
 	}
 	return answered(out)
@@ -45,7 +46,7 @@ func answered(out any) error {
 // rendered is the answer as text, and decoded.
 func (s *Session) rendered(op operation.Operation, raw []byte) ([]byte, any, error) {
 	to := reflect.New(op.Output)
-	if err := json.Unmarshal(raw, to.Interface()); err != nil && s.Format == "table" {
+	if err := json.Unmarshal(raw, to.Interface()); err != nil && (s.Format == "table" || s.Format == "csv") {
 		return nil, nil, problem.New(problem.Internal, op.Name(), "the answer is not what this version of flyball expects: %w", err).
 			WithNext("use the version of the server, or -o json, which shows any answer")
 	}
@@ -63,6 +64,10 @@ func (s *Session) rendered(op operation.Operation, raw []byte) ([]byte, any, err
 			return nil, nil, err
 		}
 		b.Write(text)
+	case "csv":
+		if err := sheet.Write(&b, out); err != nil {
+			return nil, nil, usage("use -o json, which shows any answer", "this answer is no table: %v", err)
+		}
 	default:
 		view{&b, s.Colour}.output(out)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,18 +32,21 @@ type ServerFile struct {
 
 func addGlobals(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringP("output", "o", "table", "table, json or yaml")
+	f.StringP("output", "o", "table", "table, json, yaml or csv")
 	f.String("server", "", "address of the server (FLYBALL_SERVER, .flyball/server.json, "+DefaultServer+")")
 	f.String("token", "", "token to call with (FLYBALL_TOKEN, .flyball/server.json); visible to other processes, so prefer the variable")
 	f.String("at", "", "answer as of a moment in the past: RFC 3339, or how long ago, such as 2h")
 	f.Bool("no-color", false, "no colour (also NO_COLOR)")
-	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
+	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 }
+
+// formats are the forms of an answer.
+var formats = []string{"table", "json", "yaml", "csv"}
 
 // Session is what a command runs in.
 type Session struct {
 	Out, Err io.Writer
-	Format   string // table, json or yaml
+	Format   string // table, json, yaml or csv
 	Colour   bool
 	Terminal bool // stdout is watched by a person
 	Talks    bool // stderr is
@@ -56,8 +60,8 @@ type Session struct {
 func For(cmd *cobra.Command) (*Session, error) {
 	flag := func(name string) string { v, _ := cmd.Flags().GetString(name); return v }
 	s := &Session{Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr(), Format: flag("output"), clock: clock.Wall()}
-	if s.Format != "table" && s.Format != "json" && s.Format != "yaml" {
-		return nil, usage("use -o table, -o json or -o yaml", "%q is not an output format", s.Format)
+	if !slices.Contains(formats, s.Format) {
+		return nil, usage("use -o table, -o json, -o yaml or -o csv", "%q is not an output format", s.Format)
 	}
 	s.Terminal, s.Talks = isTerminal(s.Out), isTerminal(s.Err)
 	noColour, _ := cmd.Flags().GetBool("no-color")

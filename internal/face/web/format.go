@@ -22,7 +22,7 @@ func parse(a assets) map[string]*template.Template {
 		"time": stamp("moment"), "clock": stamp("clock"), "day": stamp("day"),
 		"ago": ago, "span": span, "seconds": func(s float64) string { return span(seconds(s)) },
 		"count": count, "share": share, "points": points, "percent": percent, "number": number,
-		"short": short, "who": who, "bar": budgetBar, "part": partBar,
+		"short": short, "who": who, "bar": budgetBar, "part": partBar, "spentbar": spentBar,
 		"ratio": func(n int64, of float64, scale int64) float64 { return float64(n) / float64(max(1, scale)) / of }, "split": splitBar, "json": jsonText,
 		"address": with, "list": func(v ...any) []any { return v }, "plural": plural, "key": rand.Text,
 		"heatx": func(h int) int { return 48 + h*24 }, "heaty": func(row int) int { return row * 16 }, "add": func(a, b int) int { return a + b },

@@ -27,6 +27,19 @@ func budgetBar(remaining float64) template.HTML {
 		`<rect class="rail" width="100" height="8"/><rect class="fill %s" x="%.2f" width="%.2f" height="8"/></svg>`, percent(remaining, 0), t, x, width))
 }
 
+// spentBar is what was spent of a budget: full when all of it was.
+func spentBar(spent float64) template.HTML {
+	t := good
+	switch {
+	case spent > 1:
+		t = bad
+	case spent >= 0.5:
+		t = risk
+	}
+	return template.HTML(fmt.Sprintf(`<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label="%s of the budget is spent">`+
+		`<rect class="rail" width="100" height="8"/><rect class="fill %s" width="%.2f" height="8"/></svg>`, percent(spent, 0), t, math.Max(0, math.Min(1, spent))*100))
+}
+
 // partBar is a part of a whole.
 func partBar(ratio float64) template.HTML {
 	width := math.Max(0, math.Min(1, ratio)) * 100

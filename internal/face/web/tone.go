@@ -38,6 +38,7 @@ var states = map[string]struct {
 	"page": {"pages", bad}, "ticket": {"ticket", risk}, "quiet": {"quiet", good}, "breached": {"breached", bad},
 	"floored": {"too few to tell", idle}, "unknown": {"not known", idle}, "missing": {"no data", risk},
 	"allow": {"goes on", good}, "slow": {"goes slower", risk}, "freeze": {"freezes", bad}, "exempt": {"passes", good},
+	"kept": {"kept", good}, "missed": {"missed", bad},
 	// incidents
 	"open": {"open", bad}, "acknowledged": {"acknowledged", risk}, "mitigated": {"mitigated", moving}, "resolved": {"resolved", good},
 	// runs

@@ -97,6 +97,7 @@ func (s *site) routes(mux *http.ServeMux) {
 		"GET /objectives/{name}":         s.objective,
 		"GET /objectives/{name}/preview": s.preview,
 		"GET /incidents":                 s.incidentList,
+		"GET /reports":                   s.reports,
 		"GET /incidents/{name}":          s.incident,
 		"GET /insights":                  s.insights,
 		"GET /policies":                  s.policies,
@@ -111,6 +112,7 @@ func (s *site) routes(mux *http.ServeMux) {
 	} {
 		mux.Handle(path, s.page(build))
 	}
+	mux.HandleFunc("GET /reports/{file}", s.reportFile)
 	mux.HandleFunc("POST /operations/{name}", s.perform)
 	mux.HandleFunc("GET /sign-in", s.signInPage)
 	mux.HandleFunc("POST /sign-in", s.signIn)

@@ -100,6 +100,13 @@ func (w *Watcher) Operations() []operation.Operation {
 				return w.show(ctx, in.Objective)
 			},
 		}),
+		operation.Define(operation.Spec[ReportInput, PeriodReport]{
+			Noun: "slo", Verb: "report", Summary: "Report how the objectives of a service or team were kept over a calendar period", Role: operation.Viewer,
+			Help: "  flyball slo report --team payments --period 2026-10 --zone Europe/Vienna\n  flyball slo report --service checkout --period 2026-Q3 -o csv > q3.csv",
+			Handle: func(ctx context.Context, _ operation.Caller, in ReportInput) (PeriodReport, error) {
+				return w.Report(ctx, in)
+			},
+		}),
 		operation.Define(operation.Spec[PreviewInput, Preview]{
 			Noun: "slo", Verb: "preview", Summary: "Show what another target or window would have meant, from recorded history", Role: operation.Viewer,
 			Help: "Replays the last 30 days of an objective under a proposed target or window, beside the present\none: the budget, and the alerts that would have fired. Nothing is changed.\n\n" +

@@ -31,6 +31,9 @@ type Setup struct {
 	Log   event.Log
 	Sync  func(ctx context.Context) error
 	Clock clock.Clock
+	// Incidents are those of a place, for reports; one without an end is open. Nil
+	// reports none.
+	Incidents func(ctx context.Context, service, environment string) ([]Incident, error)
 	// Wake is called with the key of an objective that has something to record.
 	Wake func(key string)
 }
