@@ -24,6 +24,7 @@ func (a *App) chores() []chore {
 		{"scrape targets", 2 * time.Second, a.scrape},
 		{"probes", time.Second, a.parts.probes.Tend},
 		{"pruning", time.Hour, a.prune},
+		{"checkpoints", 5 * time.Minute, a.watcher.Checkpoint},
 	}
 }
 

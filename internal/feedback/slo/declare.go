@@ -200,6 +200,9 @@ func (w *Watcher) put(ctx context.Context, d *declared, now time.Time) error {
 			return w.regroup(ctx, d, now)
 		}
 	}
+	if old == nil && w.resume(ctx, d, now) {
+		return w.loadGroups(ctx, d, now)
+	}
 	return w.load(ctx, d, now)
 }
 
@@ -237,7 +240,7 @@ func (w *Watcher) Recompute(ctx context.Context, key string) error {
 
 // load fills an objective's running sums, and its groups', from the history.
 func (w *Watcher) load(ctx context.Context, d *declared, now time.Time) error {
-	from, _ := d.objective.Window.Lookback(now)
+	from := d.objective.reach(now)
 	for _, a := range d.adjusted { // a correction of so many begins to take at its beginning
 		if a.From.Before(from) && a.To.After(from) {
 			from = a.From.Truncate(time.Minute)
@@ -261,6 +264,20 @@ func (w *Watcher) load(ctx context.Context, d *declared, now time.Time) error {
 		return err
 	}
 	return w.loadGroups(ctx, d, now)
+}
+
+// reach is how far back an objective looks: by its own window, by those its
+// burn rates and alerts are over, and by the slot that the longest begins in.
+func (o *Objective) reach(now time.Time) time.Time {
+	from, _ := o.Window.Lookback(now)
+	longest := max(o.Window.Nominal(), BurnWindows[len(BurnWindows)-1])
+	for _, r := range o.Rules() {
+		longest = max(longest, r.Condition.Long)
+	}
+	if back := now.Add(-longest); back.Before(from) {
+		from = back
+	}
+	return from.Add(-slotWidth(time.Minute, longest)).UTC().Truncate(time.Minute)
 }
 
 // history is an objective's slots that begin in [from, to): the proxy's

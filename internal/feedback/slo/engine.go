@@ -244,24 +244,27 @@ func (e *Engine) Change(id string, at time.Time, good, total, known int64) (Outc
 	if !ok {
 		return 0, problem.New(problem.NotFound, "slo.change", "there is no objective %q", id)
 	}
-	t := at.UnixNano()
+	return l.change(at.UnixNano(), good, total, known, int64(e.base)), nil
+}
+
+func (l *live) change(t, good, total, known, base int64) Outcome {
 	if l.slicer != nil {
 		if total > 0 {
 			l.begin(floorDiv(t, l.slicer.width) * l.slicer.width)
 		}
 		d, ok := l.slicer.add(t, good, total)
 		if !ok || !l.meter.add(t, d) {
-			return TooLate, nil
+			return TooLate
 		}
-		return Taken, nil
+		return Taken
 	}
 	if known > 0 {
-		l.begin(floorDiv(t, int64(e.base)) * int64(e.base))
+		l.begin(floorDiv(t, base) * base)
 	}
 	if !l.meter.add(t, cell{bad: total - good, total: total, known: known}) {
-		return TooLate, nil
+		return TooLate
 	}
-	return Taken, nil
+	return Taken
 }
 
 // begin remembers the earliest data.
@@ -364,7 +367,7 @@ func (e *Engine) Load(id string, events *Series) error {
 	if first, _ := events.Bounds(); events.Len() > 0 && first.Before(e.now) {
 		// Go through history from where it begins to matter, so that every slot
 		// passes the windows as it would have live.
-		start = latest(first, e.now.Add(-2*l.objective.Window.Nominal())).Truncate(e.base)
+		start = latest(first, e.now.Add(-2*time.Duration(l.meter.layout.windows[len(l.meter.layout.windows)-1].length))).Truncate(e.base)
 	}
 	fresh := e.newLiveAt(l.objective, start)
 	limit := e.now.Add(MaxSkew)

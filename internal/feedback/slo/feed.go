@@ -29,8 +29,8 @@ func (w *Watcher) Indicators(ctx context.Context) ([]Fed, error) {
 		for _, objective := range slices.Sorted(slices.Values(w.byIndicator[id])) {
 			o := w.declared[objective].objective
 			f.Indicator, f.GroupBy, f.Objectives = o.Indicator, o.GroupBy, append(f.Objectives, o)
-			if from, _ := o.Window.Lookback(w.now); f.From.IsZero() || from.Before(f.From) {
-				f.From = from.UTC().Truncate(time.Minute)
+			if from := o.reach(w.now); f.From.IsZero() || from.Before(f.From) {
+				f.From = from
 			}
 		}
 		out = append(out, f)
@@ -71,6 +71,11 @@ func (w *Watcher) Record(ctx context.Context, recordings ...Recording) error {
 		known = append(known, r)
 	}
 	w.mu.Unlock()
+	for _, r := range known {
+		if err := w.outdate(ctx, r.earliest(now), w.on(r.Indicator)); err != nil {
+			return err
+		}
+	}
 	differences, err := w.Slots.Record(ctx, now, known...)
 	reload := w.apply(differences)
 	if err != nil && problem.KindOf(err) != problem.Invalid {
@@ -144,8 +149,7 @@ func (w *Watcher) count(id string, to *declared, d Difference) bool {
 		return true
 	}
 	outcome, err := engine.Change(id, d.Time, d.Good, d.Total, d.Known)
-	from, _ := to.objective.Window.Lookback(w.now)
-	return err == nil && (outcome == Taken || !d.Time.Add(time.Minute).After(from))
+	return err == nil && (outcome == Taken || d.Time.Before(to.objective.reach(w.now)))
 }
 
 // loadGroups fills the running sums of an objective's groups.
@@ -157,7 +161,7 @@ func (w *Watcher) loadGroups(ctx context.Context, d *declared, now time.Time) er
 	if err != nil {
 		return err
 	}
-	from, _ := d.objective.Window.Lookback(now)
+	from := d.objective.reach(now)
 	for _, name := range names {
 		series, err := w.Slots.Load(ctx, d.indicator, name, from, now.Add(MaxSkew))
 		if err != nil {

@@ -60,6 +60,8 @@ type Watcher struct {
 	byPlace     map[string][]string  // engine IDs of what the proxy counts, by SERVICE/ENVIRONMENT
 	byIndicator map[string][]string  // engine IDs of what is recorded, by indicator
 	stale       map[string]*declared // to be loaded again, by engine ID
+	late        map[string]time.Time // counts that came after the checkpoint of a later time, by engine ID
+	saved       map[string]time.Time // when each was last kept as a checkpoint, by engine ID
 	seen        map[string]string    // last signature by engine ID
 }
 
@@ -75,7 +77,7 @@ type declared struct {
 // NewWatcher makes a watcher of an engine.
 func NewWatcher(engine *Engine, setup Setup) *Watcher {
 	return &Watcher{Setup: setup, engine: engine, raw: engine.Sibling(), groups: engine.Sibling(), reader: setup.Reader, now: engine.Now(),
-		declared: map[string]*declared{}, byKey: map[string]string{}, byPlace: map[string][]string{}, byIndicator: map[string][]string{}, stale: map[string]*declared{}, seen: map[string]string{}}
+		declared: map[string]*declared{}, byKey: map[string]string{}, byPlace: map[string][]string{}, byIndicator: map[string][]string{}, stale: map[string]*declared{}, late: map[string]time.Time{}, saved: map[string]time.Time{}, seen: map[string]string{}}
 }
 
 // Key is the name of an objective in events and addresses:
@@ -89,9 +91,13 @@ func (w *Watcher) Feed(ctx context.Context, run func() error) error {
 	defer w.feeding.Unlock()
 	err := run()
 	w.mu.Lock()
-	stale, now := w.stale, w.now
+	stale, late, now := w.stale, w.late, w.now
+	w.late = map[string]time.Time{}
 	w.stale = map[string]*declared{}
 	w.mu.Unlock()
+	for id, at := range late {
+		err = errors.Join(err, w.outdate(context.WithoutCancel(ctx), at, []string{id}))
+	}
 	for _, d := range stale {
 		err = errors.Join(err, w.load(context.WithoutCancel(ctx), d, now))
 	}
@@ -106,6 +112,9 @@ func (w *Watcher) Count(service, environment string, at time.Time, requests, bad
 	for _, id := range w.byPlace[service+"/"+environment] {
 		d := w.declared[id]
 		good, total := d.count(requests, bad, slow)
+		if saved, ok := w.saved[id]; ok && at.Before(saved.Add(-recheck)) {
+			w.late[id] = at
+		}
 		if len(d.adjusted) > 0 {
 			if _, err := w.raw.Add(id, at, good, total); err != nil {
 				return err
@@ -119,7 +128,7 @@ func (w *Watcher) Count(service, environment string, at time.Time, requests, bad
 			if err != nil {
 				return err
 			}
-			if from, _ := d.objective.Window.Lookback(w.now); outcome == TooLate && at.After(from) {
+			if outcome == TooLate && at.After(d.objective.reach(w.now)) {
 				w.stale[id] = d
 			}
 		}

@@ -21,14 +21,14 @@ import (
 // house is a store with one service in two environments, and a watcher.
 type house struct {
 	*Watcher
-	t      *testing.T
+	t      testing.TB
 	clock  *clock.Virtual
 	store  *memory.Store
 	runner *projection.Runner
 	woken  map[string]int
 }
 
-func newHouse(t *testing.T, now time.Time) *house {
+func newHouse(t testing.TB, now time.Time) *house {
 	t.Helper()
 	h := &house{t: t, clock: clock.NewVirtual(now), woken: map[string]int{}}
 	h.store = memory.New(memory.Options{Clock: h.clock})
@@ -160,7 +160,7 @@ func TestRecordCountsForEveryObjective(t *testing.T) {
 	h.slo("week", queried("week", "checkout", "0.999", "7d", "", ""))
 	h.slo("beside", queried("beside", "elsewhere", "0.9", "7d", "", ""))
 	f := h.fed()
-	if len(f.Objectives) != 3 || !f.From.Equal(march.Add(-30*day)) || !f.Until.IsZero() {
+	if len(f.Objectives) != 3 || !f.From.Equal(march.Add(-30*day-2*time.Hour)) || !f.Until.IsZero() {
 		t.Fatalf("fed %+v", f)
 	}
 	keys := []string{"checkout.prod.answers", "checkout.prod.week", "elsewhere.prod.beside"}
