@@ -81,9 +81,10 @@ func appendValue(b []byte, v parser.Value) []byte {
 	b = append(b, `","result":`...)
 	switch v := v.(type) {
 	case promql.Scalar:
-		b = appendPoint(b, v.T, v.V)
+		b = append(appendSeconds(append(b, '['), v.T), ',')
+		b = append(appendFloat(b, v.V), ']')
 	case promql.String:
-		b = append(appendTime(append(b, '['), v.T), ',')
+		b = append(appendSeconds(append(b, '['), v.T), ',')
 		b = append(appendString(b, v.V), ']')
 	case promql.Vector:
 		b = appendVector(b, v)
@@ -159,6 +160,11 @@ func appendTime(b []byte, ms int64) []byte {
 		b = append(b, '.', byte('0'+f/100), byte('0'+f/10%10), byte('0'+f%10))
 	}
 	return b
+}
+
+// appendSeconds is appendTime without zeros at the end, as scalars have it.
+func appendSeconds(b []byte, ms int64) []byte {
+	return strconv.AppendFloat(b, float64(ms)/1000, 'f', -1, 64)
 }
 
 // appendFloat writes a number as text, since JSON knows neither NaN nor Inf.
