@@ -26,9 +26,10 @@ import (
 
 // Stage is one Flyball with a repository of its own.
 type Stage struct {
-	Binary  string // the flyball program
-	Repo    string // the git repository it runs in
-	Traffic string // address of the proxy
+	Binary  string   // the flyball program
+	Repo    string   // the git repository it runs in
+	Traffic string   // address of the proxy
+	Flags   []string // more of them for flyball up
 
 	dir    string
 	listen string
@@ -100,7 +101,7 @@ func (s *Stage) Commit(ctx context.Context, subject string, files map[string]str
 // Up starts server and agent and returns once the server says that it is up,
 // with the time since it was executed.
 func (s *Stage) Up(ctx context.Context) (time.Duration, error) {
-	s.server = exec.Command(s.Binary, "up", "--listen", s.listen, "--traffic", s.Traffic)
+	s.server = exec.Command(s.Binary, append([]string{"up", "--listen", s.listen, "--traffic", s.Traffic}, s.Flags...)...)
 	s.server.Dir = s.Repo
 	s.server.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.said = &output{wanted: "Flyball is up", seen: make(chan struct{})}
