@@ -11,7 +11,7 @@ func TestPlantedBugs(t *testing.T) {
 	for _, bug := range Bugs() {
 		t.Run(bug.Name, func(t *testing.T) {
 			t.Parallel()
-			f := Find(bug, 120, t.TempDir())
+			f := Find(bug, 600, t.TempDir())
 			if f.Seed == 0 {
 				t.Fatalf("not found by %q in %d seeds, but by %q", bug.Caught, f.Tried, f.Others)
 			}
