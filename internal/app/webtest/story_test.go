@@ -54,7 +54,7 @@ spec:
   run: bin/checkout
   instances: 3
   traffic: 30/s
-  objectives: {availability: 99.9%, latency: 99% < 300ms, window: 7d}
+  objectives: {availability: 99.9%, sla: 99.5%, latency: 99% < 300ms, window: 7d}
   dependsOn: [accounts, search]
   runbook: https://runbooks.example/checkout
 ---

@@ -14,20 +14,22 @@ import (
 
 type objectiveBody struct {
 	slo.Snapshot
-	Key       string
-	Team      string
-	Lead      string
-	Level     string
-	Status    slo.Status
-	Past      []slo.AlertChanged
-	Gauges    []gauge
-	Ledger    *budget.Ledger
-	Corrected bool // something is excluded: raw and adjusted differ
-	Down      chart
-	Failed    chart
-	Burning   chart
-	Heat      heat
-	Trial     trialBody
+	Key        string
+	Team       string
+	Lead       string
+	Level      string
+	Status     slo.Status
+	Past       []slo.AlertChanged
+	Gauges     []gauge
+	Ledger     *budget.Ledger
+	Corrected  bool           // something is excluded: raw and adjusted differ
+	Groups     []slo.Standing // fastest burning first
+	MoreGroups int
+	Down       chart
+	Failed     chart
+	Burning    chart
+	Heat       heat
+	Trial      trialBody
 }
 
 func (s *site) objective(v *visit) (page, error) {
@@ -53,6 +55,13 @@ func (s *site) objective(v *visit) (page, error) {
 	}
 	if err := s.spent(v, &b); err != nil {
 		return page{}, err
+	}
+	if len(o.Objective.GroupBy) > 0 {
+		l, err := s.o.Objectives.List(slo.ListInput{Of: key, Sort: "burn", Limit: listed})
+		if err != nil {
+			return page{}, err
+		}
+		b.Groups, b.MoreGroups = l.Standings, l.Chosen.Objectives-len(l.Standings)
 	}
 	b.Lead, b.Gauges = b.lead(v.now), gauges(o)
 	if err := s.draw(v, &b); err != nil {
@@ -150,6 +159,12 @@ func (b objectiveBody) Span() string {
 		return "this " + unit
 	}
 	return span(b.Objective.Window.Rolling)
+}
+
+// Group is the name of one of the objective's groups.
+func (b objectiveBody) Group(s slo.Standing) string {
+	_, name, _ := strings.Cut(strings.TrimSuffix(s.Objective.Name, "}"), "{")
+	return name
 }
 
 // Units is what is counted, in words.
