@@ -18,6 +18,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/face/web"
 	"github.com/flyball-dev/flyball/internal/feedback/budget"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
+	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
 	"github.com/flyball-dev/flyball/internal/feedback/signal"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
@@ -176,6 +177,7 @@ func (h *house) open() {
 		(&incident.Incidents{Log: log, Reader: states, Sync: h.sync, Clock: h.clock}).Operations(),
 		(&policy.Policies{Log: log, Reader: states, Sync: h.sync, Clock: h.clock, Budgets: h.watcher.Budgets}).Operations(),
 		h.books().Operations(), h.watcher.Operations(),
+		(&oncall.Desk{Log: log, Reader: states, Sync: h.sync, Clock: h.clock}).Operations(),
 		(&dora.Insight{Reader: states, Clock: h.clock}).Operations(),
 		(&why.Desk{Log: log, Reader: states, Replayers: app.Replayers(), Gates: map[string]why.Gate{release.ActionStart: release.Gate}}).Operations(),
 		api.EventOperations(h.store),

@@ -86,7 +86,7 @@ func (h *house) pages() []shown {
 		{"rollout", "/rollouts/" + back.Rollout}, {"rollout-moving", "/rollouts/" + moving.Rollout}, {"rollout-slow", "/rollouts/" + slow.Rollout},
 		{"objectives", "/objectives"}, {"objectives-team", "/objectives?group=team"}, {"objective", "/objectives/accounts.prod.availability"},
 		{"objective-spent", "/objectives/search.prod.availability"}, {"report", "/reports?team=payments&period=2026-11&zone=Europe/Vienna"}, {"reports", "/reports"}, {"objective-preview", "/objectives/checkout.prod.availability/preview?target=99.99&window=28d"}, {"incidents", "/incidents"}, {"incident", "/incidents/" + incidents[0].Place.Incident},
-		{"insights", "/insights"}, {"policies", "/policies"}, {"audit", "/audit"}, {"audit-verify", "/audit?types=rollout.&verify=now"}, {"fact", "/audit/40"},
+		{"oncall", "/oncall"}, {"oncall-dst", "/oncall?from=2027-03-28"}, {"insights", "/insights"}, {"policies", "/policies"}, {"audit", "/audit"}, {"audit-verify", "/audit?types=rollout.&verify=now"}, {"fact", "/audit/40"},
 		{"why", "/why/rollout/" + back.Rollout}, {"why-release", "/why/release/" + back.Release}, {"search", "/search?q=search"}, {"operations", "/operations"},
 		{"operation", "/operations/override.grant"}, {"operation-read", "/operations/dora.show"}, {"keys", "/keys"}, {"sign-in", "/sign-in"},
 		{"past", "/?at=2026-11-16T12:00:00Z"}, {"missing", "/services/nothing-like-it"},

@@ -87,6 +87,24 @@ spec:
   run: bin/mail
   traffic: 3/s
   objectives: {availability: 99.5%, window: 7d}
+---
+apiVersion: flyball.dev/v1
+kind: Schedule
+metadata: {name: payments}
+spec:
+  team: payments
+  timeZone: Europe/Berlin
+  layers:
+    - {name: weekly, start: 2026-11-02T09:00, every: 1 week, members: [ana, ben, dana]}
+    - {name: office hours, start: 2026-11-02T09:00, every: 1 day, members: [cem, eva], restrictions: [{days: [mon-fri], from: "09:00", to: "15:00"}]}
+---
+apiVersion: flyball.dev/v1
+kind: Schedule
+metadata: {name: nights}
+spec:
+  timeZone: America/New_York
+  mayBeEmpty: true
+  layers: [{name: nights, start: 2026-11-02, every: 1 day, members: [li, kim], restrictions: [{from: "20:00", to: "06:00"}]}]
 `
 
 // story tells what happened, step by step.

@@ -51,7 +51,7 @@ var states = map[string]struct {
 	"good": {"good", good}, "caught": {"caught", risk},
 	// decisions and the chain
 	"same": {"same verdict", good}, "differs": {"not the same", bad}, "sound": {"sound", good}, "ok": {"done", good},
-	"active": {"active", risk}, "expired": {"over", idle}, "revoked": {"revoked", idle},
+	"nobody": {"nobody", bad}, "active": {"active", risk}, "expired": {"over", idle}, "revoked": {"revoked", idle},
 }
 
 func lookup(s any) (string, tone) {

@@ -99,6 +99,7 @@ func (s *site) routes(mux *http.ServeMux) {
 		"GET /incidents":                 s.incidentList,
 		"GET /reports":                   s.reports,
 		"GET /incidents/{name}":          s.incident,
+		"GET /oncall":                    s.oncall,
 		"GET /insights":                  s.insights,
 		"GET /policies":                  s.policies,
 		"GET /audit":                     s.audit,
