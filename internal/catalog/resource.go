@@ -279,7 +279,7 @@ func validateRollout(c *resource.Checker, at string, r *Rollout) {
 
 func validateTeam(c *resource.Checker, t *TeamSpec) {
 	for i, s := range t.Members {
-		if m := ParseMember(s); m.Name == "" || strings.ContainsAny(m.Name, " \t@>") || strings.Count(s, "<") != strings.Count(s, ">") {
+		if m := ParseMember(s); m.Name == "" || strings.Count(s, "<") != strings.Count(s, ">") {
 			c.Errorf(fmt.Sprintf("members[%d]", i), "format", "%q is no member; write a user name, and how commits call them: ana <ana@example.org> <Ana Lovelace>", s)
 		}
 	}
