@@ -13,6 +13,7 @@ import (
 
 	"github.com/flyball-dev/flyball/internal/adapter/memory"
 	"github.com/flyball-dev/flyball/internal/feedback/alert"
+	"github.com/flyball-dev/flyball/internal/feedback/feed"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/signal"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
@@ -24,6 +25,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 	"github.com/flyball-dev/flyball/internal/port/image"
 	"github.com/flyball-dev/flyball/internal/port/measure"
+	"github.com/flyball-dev/flyball/internal/port/metric"
 	"github.com/flyball-dev/flyball/internal/port/notify"
 	"github.com/flyball-dev/flyball/internal/port/probe"
 	"github.com/flyball-dev/flyball/internal/port/repository"
@@ -44,20 +46,25 @@ type Ports struct {
 	Notifier notify.Notifier
 	Prober   probe.Prober // may be nil
 	Metrics  Metrics      // the server's own metrics store; may be nil
+	// Counter counts on a metrics server somewhere else; nil: none is asked.
+	Counter func(feed.Connection) (metric.Counter, error)
 	// Open opens the repository a service file names.
 	Open func(ctx context.Context, path string) (repository.Repository, error)
 }
 
 // Config says how an App runs.
 type Config struct {
-	State     string      // directory of what is kept, absolute
-	Resources string      // directory of resources in a service's repository; default flyball
-	Web       string      // address of the pages, for links in messages
-	Hosts     []string    // names the server may be addressed by, besides addresses and localhost
-	Holder    string      // who this server is, among those that share a store
-	Metrics   MetricsKept // bounds of the metrics store
-	Clock     clock.Clock
-	Logger    *slog.Logger
+	State     string   // directory of what is kept, absolute
+	Resources string   // directory of resources in a service's repository; default flyball
+	Web       string   // address of the pages, for links in messages
+	Hosts     []string // names the server may be addressed by, besides addresses and localhost
+	Holder    string   // who this server is, among those that share a store
+	// Prometheus is the address of the metrics server that is asked when an
+	// objective names none; empty is the server's own store.
+	Prometheus string
+	Metrics    MetricsKept // bounds of the metrics store
+	Clock      clock.Clock
+	Logger     *slog.Logger
 	// Claim is called with each new epoch of the server's lease, before
 	// anything is decided under it; may be nil.
 	Claim func(ctx context.Context, epoch int64) error
@@ -75,6 +82,7 @@ type App struct {
 	collector   *signal.Collector
 	engine      *slo.Engine
 	watcher     *slo.Watcher
+	feeder      *feed.Feeder
 	intake      *alert.Intake
 	env         *control.Env
 	parts       parts
@@ -118,7 +126,13 @@ func New(cfg Config, ports Ports) (*App, error) {
 	}
 	a.watcher = slo.NewWatcher(a.engine, slo.Setup{Reader: a.env.Reader, Incidents: incident.Reported(a.env.Reader), Minutes: a.minutes, Slots: slo.NewSlots(ports.Store.Blobs()),
 		Log: a.log, Sync: a.sync, Clock: cfg.Clock,
-		Wake: func(key string) { a.controls.Wake("objective", key) }})
+		Origin: func(indicator string) (slo.Origin, bool) { return a.feeder.Origin(indicator) },
+		Wake:   func(key string) { a.controls.Wake("objective", key) }})
+	a.feeder = &feed.Feeder{Watcher: a.watcher, Reader: a.env.Reader, Blobs: ports.Store.Blobs(), Clock: cfg.Clock, Open: a.counter,
+		Own: feed.Connection{Name: feed.Default, URL: cfg.Prometheus}}
+	if cfg.Prometheus == "" {
+		a.feeder.Own.Name = feed.BuiltIn
+	}
 	a.intake = &alert.Intake{Log: a.log, Reader: a.env.Reader, Clock: cfg.Clock, Sync: a.sync}
 	a.env.Sources = a.sources()
 	a.assemble()

@@ -110,6 +110,7 @@ DIRECTORY/.flyball.
 	f.StringVar(&o.Traffic, "traffic", "127.0.0.1:7680", "address at which services answer")
 	f.StringSliceVar(&o.Hosts, "host", nil, "further host names at which API and pages answer, such as flyball.example.com")
 	f.StringVar(&o.Resources, "resources", "flyball", "directory of resources in the repository")
+	f.StringVar(&o.Prometheus, "prometheus", "", "address of the Prometheus that objectives are counted on when they name no other, such as http://prometheus:9090")
 	f.StringVar(&metricsRetention, "metrics-retention", "30d", "how long metrics are kept")
 	f.StringVar(&metricsSize, "metrics-size", "2GB", "how much of them is kept on disk")
 	f.StringVar(&o.State, "state", "", "directory of what is kept (default DIRECTORY/.flyball)")

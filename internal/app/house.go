@@ -37,7 +37,7 @@ func Kinds() *resource.Registry {
 		catalog.Kinds(),
 		policy.Kinds(),
 		pipeline.Kinds(),
-		slo.Kinds(),
+		slo.Kinds(checkQueries),
 		metrics.Kinds(),
 		probe.Kinds(),
 		oncall.Kinds(),
@@ -120,7 +120,7 @@ func (a *App) assemble() {
 		a.parts.applier.Operations(), a.parts.access.Operations(),
 		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(), (&rollout.Court{}).Operations(),
 		a.watcher.Operations(), a.metricsDesk().Operations(), a.parts.probes.Operations(), (&count.Desk{Reader: reader, Objectives: a.watcher}).Operations(), a.parts.books.Operations(), policies.Operations(), a.intake.Operations(), incidents.Operations(), a.parts.schedules.Operations(),
-		api.EventOperations(a.ports.Store), insight.Operations(), explain.Operations(), operate.Operations(),
+		a.feeder.Operations(), api.EventOperations(a.ports.Store), insight.Operations(), explain.Operations(), operate.Operations(),
 	)
 	a.narrow(a.Operations)
 }

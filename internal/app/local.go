@@ -69,7 +69,7 @@ func sloValidate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s := summary{slo.Validate(files...)}
+			s := summary{slo.Validate(checkQueries, files...)}
 			if err := session.Print(s); err != nil {
 				return err
 			}

@@ -106,6 +106,9 @@ func (a *App) goals(service, environment string) []rollout.Goal {
 			g.Name = "errors"
 			errors = append(errors, g)
 		case slo.Latency:
+			if o.IndicatorID() != "" {
+				continue // counted elsewhere, not per revision
+			}
 			g.ThresholdNS = int64(o.Indicator.Threshold.Float64() * float64(time.Second))
 			g.Name = "slower than " + time.Duration(g.ThresholdNS).String()
 			slow = append(slow, g)

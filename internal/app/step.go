@@ -18,6 +18,7 @@ type chore struct {
 func (a *App) chores() []chore {
 	return []chore{
 		{"signals", time.Second, a.collect},
+		{"sources", 2 * time.Second, a.feeder.Tend},
 		{"canary leases", 4 * time.Second, a.refresh},
 		{"branches", 2 * time.Second, a.poll},
 		{"alerts", 5 * time.Second, a.intake.Tend},

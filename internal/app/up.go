@@ -39,6 +39,7 @@ type UpOptions struct {
 	Listen     string      // address of API and pages
 	Traffic    string      // address of the proxy
 	Hosts      []string    // names API and pages may be addressed by, besides addresses and localhost
+	Prometheus string      // address of the metrics server that is asked when an objective names none; empty: the server's own store
 	Metrics    MetricsKept // bounds of the metrics store
 	Version    string
 	Clock      clock.Clock
@@ -108,12 +109,12 @@ func RunUp(ctx context.Context, o UpOptions) error {
 	metrics := openMetrics(o, state, filepath.Join(agentConfig.Dir, "agent.sock"))
 	defer metrics.Close()
 	a, err := New(Config{
-		State: state, Resources: o.Resources, Web: "http://" + listener.Addr().String(), Hosts: o.Hosts, Holder: hostname + ":" + state, Metrics: o.Metrics, Clock: o.Clock, Logger: o.Logger,
+		State: state, Resources: o.Resources, Web: "http://" + listener.Addr().String(), Hosts: o.Hosts, Holder: hostname + ":" + state, Metrics: o.Metrics, Prometheus: o.Prometheus, Clock: o.Clock, Logger: o.Logger,
 		Claim: func(ctx context.Context, e int64) error { epoch.Store(e); return client.Claim(ctx) },
 	}, Ports{
 		Store: st, Runtime: local.NewWorkloads(client), Router: router, Measures: local.NewSource(client),
 		Steps: local.NewSteps(filepath.Join(state, "steps")), Images: images, Notifier: webhook.New(o.Clock),
-		Metrics: metrics, Prober: probe.New(o.Clock), Open: opener(o.Repository),
+		Metrics: metrics, Counter: remoteCounter(o.Clock, o.Version), Prober: probe.New(o.Clock), Open: opener(o.Repository),
 	})
 	if err != nil {
 		return err

@@ -28,9 +28,15 @@ func (s Summary) Errors() int {
 	return n
 }
 
-// Validate reads files and says what is wrong with them.
-func Validate(files ...File) Summary {
+// Validate reads files and says what is wrong with them. queries checks what
+// Check cannot: the language of an objective's sources; nil checks nothing.
+func Validate(queries func(*Objective) []problem.Finding, files ...File) Summary {
 	defs := Decode(files...)
+	if queries != nil {
+		for _, o := range defs.Objectives {
+			defs.Findings = append(defs.Findings, queries(o)...)
+		}
+	}
 	return Summary{Objectives: defs.Declared, Findings: append([]problem.Finding{}, defs.Findings...)}
 }
 

@@ -13,8 +13,7 @@ import (
 // the service.
 func (o *Objective) IndicatorID() string {
 	i := o.Indicator
-	switch i.Kind {
-	case Availability, Latency, "":
+	if i.Kind == "" || i.Kind == Availability || i.Kind == Latency && i.Value == nil {
 		return ""
 	}
 	text, err := json.Marshal(struct {

@@ -111,6 +111,9 @@ type Source struct {
 	Type  string // such as prometheus; may come from the DataSource
 	Query string
 	Spec  map[string]string
+	// Whole says that the query is a selector whose series are to be added up, as
+	// Pyrra writes them.
+	Whole bool `json:",omitempty"`
 }
 
 // BudgetRatio is the share of events or slices that may be bad: 1 − target.

@@ -59,6 +59,8 @@ type Definition struct {
 	DisplayName string
 	Description string
 	Type        string // of a DataSource; target of a notification target
+	// Connection is the connectionDetails of a DataSource, flattened to text.
+	Connection map[string]string
 }
 
 // Err is an invalid-input problem with the findings, or nil without errors.
@@ -272,7 +274,7 @@ func (r *resolver) define(doc *document) {
 		r.out.Services = append(r.out.Services, def)
 	case "DataSource":
 		def.Type = doc.spec.need("the type of the source, such as Prometheus", "type").text()
-		doc.spec.get("connectionDetails")
+		def.Connection = doc.spec.get("connectionDetails").flatten()
 		r.sources[doc.name] = def
 		r.out.DataSources = append(r.out.DataSources, def)
 	case "AlertNotificationTarget":

@@ -1,12 +1,14 @@
 package slo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 )
 
@@ -28,6 +30,36 @@ type Detail struct {
 	SLA       *AgreementState `json:"sla,omitempty" doc:"the looser target promised to customers, and the margin to it"`
 	Groups    []Row           `json:"groups,omitempty" doc:"of an objective with groups: the ten that burn fastest; slo list --of shows all"`
 	Projected bool            `json:"projected" doc:"the window is not full yet: allowed is an estimate from the traffic declared or seen"`
+	Origin    *Origin         `json:"origin,omitempty" doc:"where the counts come from, if not from Flyball's own proxy"`
+}
+
+// Origin is where the counts of an indicator come from.
+type Origin struct {
+	Source   string            `json:"source" doc:"name of the data source"`
+	Exact    bool              `json:"exact" doc:"stored samples are counted; otherwise the queries are evaluated once a minute"`
+	Reason   string            `json:"reason,omitempty" doc:"why it is approximate"`
+	From     time.Time         `json:"from,omitzero" doc:"history is read back to here"`
+	Until    time.Time         `json:"until,omitzero" doc:"and up to here"`
+	Error    string            `json:"error,omitempty" doc:"why it could not be read"`
+	Findings []problem.Finding `json:"findings,omitempty" doc:"what is wrong with the data"`
+}
+
+// tell is the origin in lines.
+func (o *Origin) tell(b *strings.Builder) {
+	how := "exact"
+	if !o.Exact {
+		how = "approximate: " + o.Reason
+	}
+	fmt.Fprintf(b, "\n  counts  from %s, %s", cmp.Or(o.Source, "nowhere"), how)
+	if !o.From.IsZero() {
+		fmt.Fprintf(b, ", read from %s to %s", o.From.UTC().Format("2006-01-02 15:04"), o.Until.UTC().Format("2006-01-02 15:04"))
+	}
+	if o.Error != "" {
+		b.WriteString("\n          " + o.Error)
+	}
+	for _, f := range o.Findings {
+		fmt.Fprintf(b, "\n          %s: %s", f.Code, f.Message)
+	}
 }
 
 // BurnOver is the burn rate over one window.
@@ -82,6 +114,9 @@ func (d Detail) Tell() string {
 	}
 	for _, a := range d.Alerts {
 		fmt.Fprintf(&b, "\n  %-6s  %-28s %s %s", a.Severity, a.Condition, a.Holding, a.Reason)
+	}
+	if d.Origin != nil {
+		d.Origin.tell(&b)
 	}
 	return b.String()
 }
@@ -142,6 +177,11 @@ func (w *Watcher) show(ctx context.Context, key string) (Detail, error) {
 			return Detail{}, err
 		}
 		d.Adjusted = page.Items
+	}
+	if w.Origin != nil {
+		if o, ok := w.Origin(s.Objective.IndicatorID()); ok {
+			d.Origin = &o
+		}
 	}
 	for _, b := range s.Burns {
 		d.Burns = append(d.Burns, BurnOver{Window: b.Name, Burn: b.Rate, Known: b.Known, Bad: b.Bad, Total: b.Total, Missing: b.Missing})

@@ -54,7 +54,7 @@ func pyrraIndicator(v value, o *Objective) {
 	query := func(p *object, name string) *Source {
 		m := p.need("the metric: {metric: http_requests_total{…}}", name).object()
 		defer m.done()
-		return &Source{Type: "prometheus", Query: m.need("a metric selector", "metric").text()}
+		return &Source{Type: "prometheus", Query: m.need("a metric selector", "metric").text(), Whole: true}
 	}
 	count := 0
 	for _, kind := range []string{"ratio", "latency", "latencyNative", "bool_gauge"} {
@@ -86,7 +86,7 @@ func pyrraIndicator(v value, o *Objective) {
 			}
 		case "bool_gauge":
 			o.Indicator = Indicator{Kind: Threshold, Op: GreaterOrEqual, Threshold: One,
-				Value: &Source{Type: "prometheus", Query: p.need("a metric selector", "metric").text()}}
+				Value: &Source{Type: "prometheus", Query: p.need("a metric selector", "metric").text(), Whole: true}}
 		}
 		p.done()
 	}

@@ -297,7 +297,7 @@ func TestExplain(t *testing.T) {
 }
 
 func TestValidateSummary(t *testing.T) {
-	text, err := json.Marshal(Validate(read(t, "testdata/bad/target-one.yaml")))
+	text, err := json.Marshal(Validate(nil, read(t, "testdata/bad/target-one.yaml")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +305,7 @@ func TestValidateSummary(t *testing.T) {
 	if !strings.HasPrefix(string(text), want) {
 		t.Errorf("got %s", text)
 	}
-	if text, _ := json.Marshal(Validate(read(t, "testdata/good/sloth.yaml"))); string(text) != `{"objectives":2,"findings":[]}` {
+	if text, _ := json.Marshal(Validate(nil, read(t, "testdata/good/sloth.yaml"))); string(text) != `{"objectives":2,"findings":[]}` {
 		t.Errorf("got %s", text)
 	}
 }

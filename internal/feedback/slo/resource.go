@@ -3,10 +3,12 @@ package slo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
 )
@@ -18,11 +20,36 @@ var openSLOKinds = []struct{ name, as string }{
 	{"AlertPolicy", "AlertPolicy"}, {"AlertCondition", "AlertCondition"}, {"AlertNotificationTarget", "AlertNotificationTarget"},
 }
 
-// Kinds declares the kinds of OpenSLO.
-func Kinds() []*resource.Kind {
+// Kinds declares the kinds of OpenSLO, Sloth and Pyrra. queries checks the
+// language of an objective's sources.
+func Kinds(queries func(*Objective) []problem.Finding) []*resource.Kind {
 	var out []*resource.Kind
+	check := func(c *resource.Checker) { check(c, queries) }
 	for _, k := range openSLOKinds {
 		out = append(out, resource.Foreign("openslo/v1", k.name, k.as, "OpenSLO v1 "+k.name, check))
+	}
+	for _, k := range importedKinds {
+		out = append(out, resource.Foreign(k.version, k.name, k.as, "objectives of "+k.as, check))
+	}
+	return out
+}
+
+// importedKinds are the kinds of other tools that are read as objectives. A
+// Sloth file without a Kubernetes header has no kind, and its service as name.
+var importedKinds = []struct{ version, name, as string }{
+	{"sloth.slok.dev/v1", "PrometheusServiceLevel", "PrometheusServiceLevel"},
+	{"prometheus/v1", "", "Sloth"},
+	{"pyrra.dev/v1alpha1", "ServiceLevelObjective", "ServiceLevelObjective"},
+}
+
+// keptAs are the kinds under which all of these are kept.
+func keptAs() []string {
+	var out []string
+	for _, k := range openSLOKinds {
+		out = append(out, k.as)
+	}
+	for _, k := range importedKinds {
+		out = append(out, k.as)
 	}
 	return out
 }
@@ -32,7 +59,7 @@ const SourceType = "flyball"
 
 // check decodes all OpenSLO documents of a set together, since they refer to
 // one another, and reports through the first of them.
-func check(c *resource.Checker) {
+func check(c *resource.Checker, queries func(*Objective) []problem.Finding) {
 	var files []File
 	for _, o := range c.Set.All() {
 		d, ok := o.Spec.(*resource.Document)
@@ -47,6 +74,7 @@ func check(c *resource.Checker) {
 	defs := Decode(files...)
 	c.Add(defs.Findings...)
 	for _, o := range defs.Objectives {
+		c.Add(queries(o)...)
 		_, proxied, err := o.proxied()
 		if proxied && err != nil {
 			c.Errorf("", "flyball-source", "objective %s: %s", o.Name, err)
@@ -63,11 +91,11 @@ func placed(file, text string, line int) File {
 	return File{Name: file, Data: []byte(strings.Repeat("\n", max(0, line-1)) + text)}
 }
 
-// written is the objectives of the OpenSLO documents that are applied.
-func written(ctx context.Context, r projection.Reader) ([]*Objective, error) {
+// applied is what the documents that are applied define.
+func applied(ctx context.Context, r projection.Reader) (*Definitions, error) {
 	var files []File
-	for _, k := range openSLOKinds {
-		specs, entries, err := catalog.List[resource.Document](ctx, r, k.as)
+	for _, kind := range keptAs() {
+		specs, entries, err := catalog.List[resource.Document](ctx, r, kind)
 		if err != nil {
 			return nil, err
 		}
@@ -76,10 +104,29 @@ func written(ctx context.Context, r projection.Reader) ([]*Objective, error) {
 		}
 	}
 	if len(files) == 0 {
-		return nil, nil
+		return &Definitions{}, nil
+	}
+	return Decode(files...), nil
+}
+
+// DataSources are the sources of metrics that are applied, in order of name.
+func DataSources(ctx context.Context, r projection.Reader) ([]Definition, error) {
+	defs, err := applied(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(defs.DataSources, func(a, b Definition) int { return strings.Compare(a.Name, b.Name) })
+	return defs.DataSources, nil
+}
+
+// written is the objectives of the documents that are applied.
+func written(ctx context.Context, r projection.Reader) ([]*Objective, error) {
+	defs, err := applied(ctx, r)
+	if err != nil {
+		return nil, err
 	}
 	var out []*Objective
-	for _, o := range Decode(files...).Objectives {
+	for _, o := range defs.Objectives {
 		counted, proxied, err := o.proxied()
 		switch {
 		case err != nil:

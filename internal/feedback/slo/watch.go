@@ -34,6 +34,9 @@ type Setup struct {
 	// Incidents are those of a place, for reports; one without an end is open. Nil
 	// reports none.
 	Incidents func(ctx context.Context, service, environment string) ([]Incident, error)
+	// Origin tells where an indicator's counts come from; nil, or false, where
+	// that is not known.
+	Origin func(indicator string) (Origin, bool)
 	// Wake is called with the key of an objective that has something to record.
 	Wake func(key string)
 }

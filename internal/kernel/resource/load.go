@@ -188,16 +188,22 @@ func decodeDocument(r *Registry, file string, root *yaml.Node) (*Object, []probl
 	}
 	var h header
 	var spec *yaml.Node
+	version := "" // of a format that has no apiVersion, such as Sloth's prometheus/v1
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		k, v := root.Content[i], root.Content[i+1]
 		switch k.Value {
 		case "apiVersion":
 			d.into(v, "apiVersion", &h.APIVersion)
+		case "version":
+			version = v.Value
 		case "kind":
 			d.into(v, "kind", &h.Kind)
 		case "spec":
 			spec = v
 		}
+	}
+	if h.APIVersion == "" && h.Kind == "" {
+		h.APIVersion = version
 	}
 	kind := r.kinds[Ref{h.APIVersion, h.Kind}]
 	if kind == nil {
@@ -254,6 +260,10 @@ func (d *decoder) headerFields(root *yaml.Node, h *header, foreign bool) {
 				continue
 			}
 			d.into(v, "metadata", &h.Metadata)
+		case "service":
+			if foreign && h.Kind == "" { // what has no kind is named after its service
+				h.Metadata.Name = v.Value
+			}
 		default:
 			if !foreign {
 				d.fail(k, k.Value, "unknown-field", "unknown field %q; a resource has apiVersion, kind, metadata and spec", k.Value)

@@ -109,6 +109,7 @@ type Slot struct {
 const (
 	CodeSyntax        = "promql-syntax"       // the expression cannot be parsed
 	CodeEmpty         = "promql-empty"        // there is no expression
+	CodeApproximate   = "approximate"         // the expression is no sum of counters: evaluated once a minute
 	CodeManySeries    = "many-series"         // several series where one is meant: gap
 	CodeNotANumber    = "not-a-number"        // NaN or infinite samples: gap
 	CodeExceeds       = "good-exceeds-total"  // more good (or bad) than total: gap

@@ -45,6 +45,12 @@ func (w *work) finding(severity, code, format string, args ...any) {
 	w.out.Findings = append(w.out.Findings, problem.Finding{Severity: severity, Code: code, Message: fmt.Sprintf(format, args...)})
 }
 
+// partial refuses an answer that is not whole: it is asked for again.
+func (w *work) partial() {
+	w.finding("error", metric.CodePartial, "the engine could not ask everywhere; nothing is counted until it answers whole")
+	w.out.Err = problem.New(problem.Unavailable, "metric.count", "the engine answered in part").WithNext("see which of its stores is down")
+}
+
 // groupOf is the group that a series belongs to; nil when there are too many.
 func (w *work) groupOf(l metric.Labels) *group {
 	labels := metric.Labels{}
@@ -125,7 +131,7 @@ func (w *work) usable() bool {
 			return false
 		}
 		if a.partial {
-			w.finding("error", metric.CodePartial, "the engine answered %s in part; nothing is counted until it answers whole", s.text)
+			w.partial()
 			return false
 		}
 	}
@@ -204,7 +210,9 @@ func (w *work) series(t term, s metric.Series, total bool) {
 		into = g.total
 	}
 	list, bad := readings(s, t)
-	w.out.Samples += len(list) + len(bad)
+	if !w.plan.readWith(t.selector) {
+		w.out.Samples += len(list) + len(bad)
+	}
 	for _, at := range bad {
 		into.broken = append(into.broken, around(list, at))
 	}
@@ -318,7 +326,7 @@ func (w *work) measure() {
 		w.out.Err = a.err
 		return
 	case a.partial:
-		w.finding("error", metric.CodePartial, "the engine answered %s in part; nothing is counted until it answers whole", w.plan.measured.text)
+		w.partial()
 		return
 	case len(a.series) == 0:
 		w.finding("warning", metric.CodeNoSeries, "%s selects no samples; its slots are gaps", w.plan.measured.text)

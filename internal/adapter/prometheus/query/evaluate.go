@@ -79,7 +79,7 @@ func (w *work) values(ctx context.Context, engine metric.Engine, text string) ma
 		w.out.Err = err
 		return nil
 	case r.Partial:
-		w.finding("error", metric.CodePartial, "the engine answered in part; nothing is counted until it answers whole")
+		w.partial()
 		return nil
 	case len(r.Series) > 1:
 		w.finding("error", metric.CodeManySeries, "%s gives %d series where one is meant; write sum(…) around it. Its slots are gaps", short(expr), len(r.Series))

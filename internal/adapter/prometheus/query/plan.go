@@ -176,3 +176,9 @@ func (p *plan) public() metric.Plan {
 	}
 	return out
 }
+
+// readWith reports whether a selector's samples are among those that another
+// of the plan reads.
+func (p *plan) readWith(s selector) bool {
+	return slices.ContainsFunc(p.selectors(), func(o selector) bool { return o.text != s.text && o.covers(s) })
+}
