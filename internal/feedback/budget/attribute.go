@@ -62,6 +62,8 @@ type attributor struct {
 	levels     []float64
 	dispersion float64
 	flags      []flagStep
+	steps      []float64 // what they add, per slot
+	usual      []level   // per slot in which something is at work for a time
 
 	spans   []span
 	charges []Charge
@@ -256,6 +258,7 @@ func (a *attributor) settle() {
 			s.until = a.freshUntil(c)
 		}
 	}
+	a.steps, a.usual = a.sumSteps(), make([]level, len(a.slots))
 }
 
 // number numbers the pieces of time in which the same lasting causes hold.
@@ -405,7 +408,7 @@ func (a *attributor) baseline() Baseline {
 	known := pooled(a.blocks, a.dispersion)
 	out := Baseline{Ratio: known.withPrior(a.prior).ratio, Requests: int64(known.n), Dispersion: a.dispersion, Prior: known.n < 1/a.prior}
 	if last := len(a.slots) - 1; last >= 0 {
-		out.Ratio = a.levels[last] + a.steps(last)
+		out.Ratio = a.levels[last] + a.steps[last]
 		for c, s := range a.spans {
 			if a.causes[c].lasting() && s.alone <= last && last < s.hi && len(a.charges[c].parts) > 0 {
 				out.Ratio = math.Min(out.Ratio, s.base.ratio)

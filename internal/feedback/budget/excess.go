@@ -25,7 +25,7 @@ func (a *attributor) usualIn(i int, active []int) level {
 			out, found = s.base, c
 		}
 	}
-	out.ratio += a.steps(i)
+	out.ratio += a.steps[i]
 	return out
 }
 
@@ -38,10 +38,19 @@ func (a *attributor) direct() {
 	for k, g := range groups {
 		due[k] = a.divide(g, rates)
 	}
+	where := make([][]place, len(a.causes))
+	for k, g := range groups {
+		for p, c := range g.causes {
+			where[c] = append(where[c], place{k, p})
+		}
+	}
 	for c := range a.causes {
-		a.take(c, groups, due)
+		a.take(c, groups, due, where[c])
 	}
 }
+
+// place is where a cause stands: in which group, and where among its causes.
+type place struct{ group, cause int }
 
 // rates is how much each cause adds to the ratio, such that together they
 // explain the excess of every group as well as they can, and none is negative
@@ -61,24 +70,27 @@ func (a *attributor) rates(groups []group) []float64 {
 		}
 	}
 	sort.SliceStable(order, func(x, y int) bool { return a.precedes(order[x], order[y]) })
+	left := make([]float64, len(groups)) // of each group's excess
+	for k := range groups {
+		left[k] = groups[k].net
+	}
 	for range 200 {
 		moved := 0.0
 		for _, c := range order {
 			rest, n := 0.0, 0.0
 			for _, k := range in[c] {
-				rest += groups[k].net
+				rest += left[k] + rates[c]*groups[k].n
 				n += groups[k].n
-				for _, d := range a.real(groups[k].causes) {
-					if d != c {
-						rest -= rates[d] * groups[k].n
-					}
-				}
 			}
-			if n > 0 {
-				next := math.Max(0, rest/n)
-				moved = math.Max(moved, math.Abs(next-rates[c]))
-				rates[c] = next
+			if n <= 0 {
+				continue
 			}
+			next := math.Max(0, rest/n)
+			for _, k := range in[c] {
+				left[k] -= (next - rates[c]) * groups[k].n
+			}
+			moved = math.Max(moved, math.Abs(next-rates[c]))
+			rates[c] = next
 		}
 		if moved < 1e-7 {
 			break
@@ -133,7 +145,8 @@ func (a *attributor) groups() []group {
 			out = append(out, group{causes: active})
 		}
 		g := &out[k]
-		expected := a.usualIn(i, active).ratio * a.n[i]
+		a.usual[i] = a.usualIn(i, active)
+		expected := a.usual[i].ratio * a.n[i]
 		left := a.b[i] - a.m[i] - expected
 		g.slots = append(g.slots, i)
 		g.n += a.n[i]
@@ -186,22 +199,19 @@ func (a *attributor) divide(g group, rates []float64) []float64 {
 }
 
 // take charges a cause with what it is due, if that is more than noise.
-func (a *attributor) take(c int, groups []group, due [][]float64) {
+func (a *attributor) take(c int, groups []group, due [][]float64, where []place) {
 	ch := &a.charges[c]
 	total, expected, requests, seen := 0.0, 0.0, 0.0, 0.0
 	from := math.Inf(1)
-	for k, g := range groups {
-		p := slices.Index(g.causes, c)
-		if p < 0 {
-			continue
-		}
-		total += due[k][p]
-		if a.causes[c].Kind == KindIncident && due[k][p] == 0 {
+	for _, w := range where {
+		g, x := groups[w.group], due[w.group][w.cause]
+		total += x
+		if a.causes[c].Kind == KindIncident && x == 0 {
 			continue
 		}
 		requests += g.n
 		for _, i := range g.slots {
-			usual := a.usualIn(i, g.causes)
+			usual := a.usual[i]
 			expected += usual.ratio * a.n[i]
 			from = math.Min(from, usual.n)
 			seen += a.b[i] - a.m[i]
@@ -212,14 +222,14 @@ func (a *attributor) take(c int, groups []group, due [][]float64) {
 	if total <= doubt*noise+1 {
 		return
 	}
-	for k, g := range groups {
-		p := slices.Index(g.causes, c)
-		if p < 0 || due[k][p] <= 0 || g.above <= 0 {
+	for _, w := range where {
+		g, x := groups[w.group], due[w.group][w.cause]
+		if x <= 0 || g.above <= 0 {
 			continue
 		}
-		share := math.Min(1, due[k][p]/g.above)
+		share := math.Min(1, x/g.above)
 		for _, i := range g.slots {
-			a.charge(c, i, share*(a.b[i]-a.m[i]-a.usualIn(i, g.causes).ratio*a.n[i]))
+			a.charge(c, i, share*(a.b[i]-a.m[i]-a.usual[i].ratio*a.n[i]))
 		}
 	}
 }

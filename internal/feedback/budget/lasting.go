@@ -12,15 +12,15 @@ type flagStep struct {
 	ratio  float64
 }
 
-// steps is what flags add in a slot, other than those that are new there.
-func (a *attributor) steps(i int) float64 {
-	sum := 0.0
+// sumSteps is what flags add in each slot, other than those that are new there.
+func (a *attributor) sumSteps() []float64 {
+	out := make([]float64, len(a.slots))
 	for _, f := range a.flags {
-		if f.lo <= i && i < f.hi && i >= a.spans[f.cause].until {
-			sum += f.ratio
+		for i := a.spans[f.cause].until; i < f.hi; i++ {
+			out[i] += f.ratio
 		}
 	}
-	return sum
+	return out
 }
 
 // step estimates what flags and experiments add, and takes it out of the blocks,
