@@ -118,7 +118,7 @@ func (a *App) assemble() {
 	)
 	a.Operations = slices.Concat(
 		a.parts.applier.Operations(), a.parts.access.Operations(),
-		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(), (&rollout.Court{}).Operations(),
+		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(), a.court().Operations(),
 		a.watcher.Operations(), a.metricsDesk().Operations(), a.parts.probes.Operations(), (&count.Desk{Reader: reader, Objectives: a.watcher}).Operations(), a.parts.books.Operations(), policies.Operations(), a.intake.Operations(), incidents.Operations(), a.parts.schedules.Operations(),
 		a.feeder.Operations(), api.EventOperations(a.ports.Store), insight.Operations(), explain.Operations(), operate.Operations(),
 	)

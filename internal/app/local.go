@@ -25,7 +25,7 @@ import (
 // localCommands need no server: they are pure functions of files.
 func localCommands(ops []operation.Operation) []*cobra.Command {
 	objectives := &cobra.Command{Use: "slo"}
-	objectives.AddCommand(sloValidate(), sloExplain(), sloReplay(), sloExport(ops), sloBacktest())
+	objectives.AddCommand(sloValidate(), sloExplain(), sloReplay(), sloExport(ops), sloBacktest(), sloSuggest())
 	rollouts := &cobra.Command{Use: "rollout"}
 	rollouts.AddCommand(judgeCommand())
 	return []*cobra.Command{objectives, rollouts, eventsCommand(), oncallCommands()}
@@ -119,9 +119,10 @@ func sloExplain() *cobra.Command {
 }
 
 func sloReplay() *cobra.Command {
-	var objective, data, at, name string
+	var objective, at, name string
+	var from history
 	c := &cobra.Command{
-		Use: "replay --objective FILE --data FILE.csv", Short: "Run an objective over recorded counts; needs no server", Args: cobra.NoArgs,
+		Use: "replay --objective FILE --data FILE.csv|--prometheus URL", Short: "Run an objective over recorded counts; needs no server", Args: cobra.NoArgs,
 		Long: "Data has columns time,good,total, one row per slot. Prints one JSON object: budget,\nburn rates, alerts that would have fired, and the forecast of exhaustion.\n\n  flyball slo replay --objective checkout.yaml --data october.csv --at 2026-10-14T12:00:00Z",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			files, err := readFiles([]string{objective})
@@ -136,17 +137,9 @@ func sloReplay() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f, err := os.Open(data)
-			if err != nil {
-				return problem.New(problem.NotFound, "slo.replay", "%w", err)
-			}
-			defer f.Close()
-			series, warnings, err := slo.ReadCSV(data, f)
+			series, err := from.series(cmd, o)
 			if err != nil {
 				return err
-			}
-			for _, w := range warnings {
-				fmt.Fprintln(cmd.ErrOrStderr(), w)
 			}
 			moment := time.Time{}
 			if at, err = cmd.Flags().GetString("at"); err != nil {
@@ -166,10 +159,9 @@ func sloReplay() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&objective, "objective", "", "file with the objective: OpenSLO, Sloth or Pyrra")
-	f.StringVar(&data, "data", "", "CSV file: time,good,total")
+	from.flags(f)
 	f.StringVar(&name, "name", "", "which objective, when the file has several")
 	_ = c.MarkFlagRequired("objective")
-	_ = c.MarkFlagRequired("data")
 	return c
 }
 

@@ -240,7 +240,11 @@ func openSLOTarget(o *Objective) (fields, error) {
 
 // number writes a decimal as a number, exactly.
 func number(d Decimal) *yaml.Node {
-	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!float", Value: d.String()}
+	tag := "!!float"
+	if d%One == 0 {
+		tag = "!!int"
+	}
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: d.String()}
 }
 
 // shortSpan is a length of time as a number of minutes, or as a shorthand where

@@ -8,16 +8,30 @@ import (
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/judge"
+	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/port/metric"
 )
 
 // mostPosted bounds the bins of one question.
 const mostPosted = 20_000
 
-// Court judges canaries that others run, from counts that are handed in. It
-// remembers nothing: who asks again sends all counts again.
-type Court struct{}
+// Court judges canaries that others run, from counts that are handed in or that
+// a metrics engine has. It remembers nothing: every question is about all
+// counts since the canary began.
+type Court struct {
+	Clock clock.Clock
+	// Counter is what counts on a metrics source: one that is declared, or the
+	// server's own for an empty name. Nil knows none.
+	Counter func(ctx context.Context, source string) (metric.Counter, error)
+}
+
+// Bounds on the time that a question in PromQL is about.
+const (
+	defaultAsked = time.Hour
+	mostAsked    = 7*24*time.Hour - 3*time.Hour
+)
 
 // Moment is a time in RFC 3339 or Unix seconds.
 type Moment struct{ time.Time }
@@ -41,8 +55,16 @@ type PostedBin struct {
 
 // AskInput is a canary to be judged.
 type AskInput struct {
-	Bins      []PostedBin   `json:"bins" doc:"counts: time (RFC 3339 or Unix seconds), baseline and canary, each {requests, bad}; at most 20000"`
-	CSV       string        `json:"csv" doc:"the same as CSV: time,revision,requests,bad"`
+	Bins []PostedBin `json:"bins" doc:"counts: time (RFC 3339 or Unix seconds), baseline and canary, each {requests, bad}; at most 20000"`
+	CSV  string      `json:"csv" doc:"the same as CSV: time,revision,requests,bad"`
+
+	Source        string        `json:"source" doc:"metrics source that the expressions below are about: a DataSource declared in git (default: the only one, or the server's own store)"`
+	BaselineTotal string        `json:"baseline_total" doc:"PromQL: the baseline's requests, a counter such as sum(http_requests_total{pod=~\"shop-1.*\"})"`
+	BaselineBad   string        `json:"baseline_bad" doc:"PromQL: those of them that were bad"`
+	CanaryTotal   string        `json:"canary_total" doc:"PromQL: the canary's requests"`
+	CanaryBad     string        `json:"canary_bad" doc:"PromQL: those of them that were bad"`
+	Window        time.Duration `json:"window" doc:"how far back to count, at least to the canary's beginning; at most 165h (default 1h)"`
+
 	Alpha     float64       `json:"alpha" doc:"chance of taking an equal canary back, 0 to 1 (default 0.01)"`
 	Tolerance float64       `json:"tolerance" doc:"excess bad ratio that is acceptable, 0 to 1 (default 0.01)"`
 	WarmUp    time.Duration `json:"warm_up" doc:"time after the canary's first request that is not held against it (default 1m, negative for none)"`
@@ -60,6 +82,7 @@ type Ruling struct {
 	Canary    judge.Count   `json:"canary"`
 	DecidedAt *time.Time    `json:"decided_at"` // the first crossing for back, else the end of the last bin; null without counts
 	Bins      int           `json:"bins"`
+	Notes     []string      `json:"notes,omitempty"` // what is wrong with the data of a metrics source
 }
 
 // Excess is the canary's bad ratio minus the baseline's, with an interval that
@@ -70,14 +93,29 @@ type Excess struct {
 	Upper    float64 `json:"upper"`
 }
 
-func (c *Court) ask(_ context.Context, _ operation.Caller, in AskInput) (Ruling, error) {
-	if (len(in.Bins) > 0) == (in.CSV != "") {
-		return Ruling{}, problem.New(problem.Invalid, "judge.show", "a canary is judged by bins or by csv, one of them").
+func (c *Court) ask(ctx context.Context, _ operation.Caller, in AskInput) (Ruling, error) {
+	given := 0
+	for _, is := range []bool{len(in.Bins) > 0, in.CSV != "", in.expressions() != nil} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		return Ruling{}, problem.New(problem.Invalid, "judge.show", "a canary is judged by bins, by csv or by four expressions: one of them").
 			WithNext(`send {"bins": [{"time": "2026-11-21T09:30:00Z", "baseline": {"requests": 100, "bad": 0}, "canary": {"requests": 10, "bad": 0}}]}`)
 	}
 	opts := JudgeOptions{Alpha: in.Alpha, Tolerance: in.Tolerance, WarmUp: in.WarmUp}
 	if in.CSV != "" {
 		return judgePosted("csv", opts, func(f *judgeFile) error { return f.read(strings.NewReader(in.CSV)) })
+	}
+	if in.expressions() != nil {
+		bins, notes, err := c.count(ctx, in)
+		if err != nil {
+			return Ruling{}, err
+		}
+		ruling, err := judgePosted("the counts", opts, func(f *judgeFile) error { return f.post(bins) })
+		ruling.Notes = notes
+		return ruling, err
 	}
 	if len(in.Bins) > mostPosted {
 		return Ruling{}, problem.New(problem.Invalid, "judge.show", "%d bins; at most %d", len(in.Bins), mostPosted).WithNext("send wider bins")

@@ -99,8 +99,8 @@ func TestAskAgreesWithTheFile(t *testing.T) {
 func TestAskRefuses(t *testing.T) {
 	one := `{"time":"2026-10-01T12:00:00Z","baseline":{"requests":10,"bad":0},"canary":{"requests":10,"bad":0}}`
 	for body, want := range map[string]string{
-		`{}`:                                                       "bins or by csv",
-		`{"bins":[` + one + `],"csv":"x"}`:                         "bins or by csv",
+		`{}`:                                                       "by bins, by csv",
+		`{"bins":[` + one + `],"csv":"x"}`:                         "by bins, by csv",
 		`{"bins":[` + one + `,` + one + `]}`:                       "bins[1]: time: bins[0] has this time already",
 		`{"bins":[` + one + `],"alpha":1}`:                         "alpha is 1",
 		`{"bins":[` + one + `],"tolerance":-1}`:                    "tolerance is -1",
