@@ -120,13 +120,13 @@ func TestOnAStrangersPrometheus(t *testing.T) {
 		t.Errorf("exit code %d: %v\n%s", code, defs.Findings, text)
 	}
 	objectives := file(t, t.TempDir(), "suggested.yaml", text)
-	replayed(t, s, objectives)
+	replayedFrom(t, s, objectives)
 	ruled(t, s)
 }
 
-// replayed replays the shop's objective over what the Prometheus holds: every
+// replayedFrom replays the shop's objective over what the Prometheus holds: every
 // event counts once.
-func replayed(t *testing.T, s *prometheustest.Server, objectives string) {
+func replayedFrom(t *testing.T, s *prometheustest.Server, objectives string) {
 	t.Helper()
 	out, talk, code := command(t, "slo", "replay", "--objective", objectives, "--name", "shop/shop-availability", "--prometheus", s.URL,
 		"--from", promFrom.Format(time.RFC3339), "--until", promUntil.Format(time.RFC3339))
