@@ -94,7 +94,7 @@ func decodeOTLP(body []byte, kind string) (pmetric.Metrics, error) {
 	var err error
 	if kind == jsonType {
 		err = req.UnmarshalJSON(body)
-	} else {
+	} else if err = checkNesting(body, exportRequest(), 1); err == nil {
 		err = req.UnmarshalProto(body)
 	}
 	if err != nil {
