@@ -70,24 +70,38 @@ Late counts are taken at the time they happened.`,
 	})}
 }
 
-// scope is the team and environment of the objective.
+// scope is the team and environment of the objective. Where the same counts
+// belong to another team's objective or to another environment too, only who
+// may push there as well may push.
 func (d *Desk) scope(ctx context.Context, in PushInput) (operation.Scope, error) {
-	_, o, err := d.find(ctx, in.Objective)
+	fed, _, err := d.find(ctx, in.Objective)
 	if err != nil {
 		return operation.Scope{}, nil // only who may push everywhere learns more
 	}
-	s, err := catalog.GetService(ctx, d.Reader, o.Service)
-	if problem.KindOf(err) == problem.NotFound {
-		return operation.Scope{Environment: o.Environment}, nil
+	var at operation.Scope
+	for i, o := range fed.Objectives {
+		s, err := catalog.GetService(ctx, d.Reader, o.Service)
+		if err != nil && problem.KindOf(err) != problem.NotFound {
+			return operation.Scope{}, err
+		}
+		if i == 0 {
+			at = operation.Scope{Team: s.Team, Environment: o.Environment}
+		}
+		if s.Team != at.Team {
+			at.Team = ""
+		}
+		if o.Environment != at.Environment {
+			at.Environment = ""
+		}
 	}
-	return operation.Scope{Team: s.Team, Environment: o.Environment}, err
+	return at, nil
 }
 
 // find is the indicator of an objective that is fed by pushing.
-func (d *Desk) find(ctx context.Context, key string) (string, *slo.Objective, error) {
+func (d *Desk) find(ctx context.Context, key string) (slo.Fed, *slo.Objective, error) {
 	list, err := d.Objectives.Indicators(ctx)
 	if err != nil {
-		return "", nil, err
+		return slo.Fed{}, nil, err
 	}
 	for _, f := range list {
 		for _, o := range f.Objectives {
@@ -95,18 +109,18 @@ func (d *Desk) find(ctx context.Context, key string) (string, *slo.Objective, er
 				continue
 			}
 			if o.Indicator.Total == nil || o.Indicator.Total.Type != SourceType {
-				return "", nil, problem.New(problem.Invalid, "count.push", "the objective %s is not fed by pushing", key).
+				return slo.Fed{}, nil, problem.New(problem.Invalid, "count.push", "the objective %s is not fed by pushing", key).
 					WithNext("give good and total a metricSource of type push")
 			}
-			return f.ID, o, nil
+			return f, o, nil
 		}
 	}
-	return "", nil, problem.New(problem.NotFound, "count.push", "there is no objective %q that is fed by pushing", key).WithNext("flyball slo list shows the objectives")
+	return slo.Fed{}, nil, problem.New(problem.NotFound, "count.push", "there is no objective %q that is fed by pushing", key).WithNext("flyball slo list shows the objectives")
 }
 
 func (d *Desk) push(ctx context.Context, in PushInput) (Pushed, error) {
 	out := Pushed{Objective: in.Objective, Slots: len(in.Slots)}
-	id, o, err := d.find(ctx, in.Objective)
+	fed, o, err := d.find(ctx, in.Objective)
 	if err != nil {
 		return out, err
 	}
@@ -126,5 +140,5 @@ func (d *Desk) push(ctx context.Context, in PushInput) (Pushed, error) {
 		out.Good += s.Good
 		out.Total += s.Total
 	}
-	return out, d.Objectives.Record(ctx, slo.Recording{Indicator: id, Counts: []slo.Counted{{Slots: slots}}, Add: in.Add})
+	return out, d.Objectives.Record(ctx, slo.Recording{Indicator: fed.ID, Counts: []slo.Counted{{Slots: slots}}, Add: in.Add})
 }

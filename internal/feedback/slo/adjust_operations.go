@@ -77,7 +77,18 @@ func (w *Watcher) adjusting() []operation.Operation {
 		if err != nil {
 			return operation.Scope{}, err
 		}
-		return operation.Scope{Team: all[0].team, Environment: all[0].objective.Environment}, nil
+		// Names may hold dots, so that one key can be two places: then only who
+		// may act in both.
+		at := operation.Scope{Team: all[0].team, Environment: all[0].objective.Environment}
+		for _, d := range all[1:] {
+			if d.team != at.Team {
+				at.Team = ""
+			}
+			if d.objective.Environment != at.Environment {
+				at.Environment = ""
+			}
+		}
+		return at, nil
 	}
 	const kept = "The record is never changed, and raw and adjusted budgets stand side by side; slo lift takes it back by another record."
 	return []operation.Operation{
