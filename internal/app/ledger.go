@@ -17,6 +17,9 @@ func (a *App) books() *budget.Books {
 		Objectives: func(service, environment string) []*slo.Objective {
 			var out []*slo.Objective
 			for _, o := range a.engine.Objectives() {
+				if len(o.Parts) > 0 {
+					continue // its parts have the ledgers
+				}
 				if (service == "" || o.Service == service) && (environment == "" || o.Environment == environment) {
 					out = append(out, o)
 				}

@@ -64,6 +64,10 @@ func (s *site) objective(v *visit) (page, error) {
 		b.Groups, b.MoreGroups = l.Standings, l.Chosen.Objectives-len(l.Standings)
 	}
 	b.Lead, b.Gauges = b.lead(v.now), gauges(o)
+	if len(o.Objective.Parts) > 0 { // pictures and proposals are of its parts
+		p.Body = b
+		return p, nil
+	}
 	if err := s.draw(v, &b); err != nil {
 		return page{}, err
 	}

@@ -127,13 +127,17 @@ func (w *Watcher) adjusting() []operation.Operation {
 // under is the objectives that a key names: one, or all of SERVICE.ENVIRONMENT.
 func (w *Watcher) under(key string) ([]*declared, error) {
 	if d, err := w.find(key); err == nil {
+		if d.objective.composite() {
+			return nil, problem.New(problem.Invalid, "slo.adjust", "%s is a composite: what does not count is of its parts", key).
+				WithNext("name a part, such as %s", d.objective.Parts[0].Key)
+		}
 		return []*declared{d}, nil
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []*declared
 	for _, d := range w.declared {
-		if d.objective.Service+"."+d.objective.Environment == key {
+		if d.objective.Service+"."+d.objective.Environment == key && !d.objective.composite() {
 			out = append(out, d)
 		}
 	}

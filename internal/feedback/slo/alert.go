@@ -164,7 +164,11 @@ func (r Rule) Weigh(target Decimal, sums Sums) Holding {
 			return Quiet
 		}
 	}
-	if long.Bad()/r.scale < r.Policy.MinBad {
+	bad := long.Bad() / r.scale
+	if long.events != nil {
+		bad = long.events.bad
+	}
+	if bad < r.Policy.MinBad {
 		return Floored
 	}
 	return Breached
@@ -232,8 +236,9 @@ func (o *Objective) explainFiring(r Rule, sums Sums) *Firing {
 func (o *Objective) windowBurn(window time.Duration, sums Sums) WindowBurn {
 	n := sums(window)
 	burn, _ := BurnRate(n.Bad(), n.Total, o.Target)
-	scale := o.scale()
-	return WindowBurn{Window: window, Name: FormatDuration(window), Burn: burn, Bad: (n.Bad() + scale/2) / scale, Total: n.Total / scale}
+	w := WindowBurn{Window: window, Name: FormatDuration(window), Burn: burn}
+	w.Bad, w.Total = n.evidence(o.scale())
+	return w
 }
 
 // String is the burn in words: burn 18.2 over 1 h (182 bad of 10000).

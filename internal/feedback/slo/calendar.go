@@ -113,6 +113,9 @@ func (w *Watcher) Report(ctx context.Context, in ReportInput) (PeriodReport, err
 	}
 	out.Next = l.Next
 	for i := range l.Standings {
+		if l.Standings[i].Objective.composite() {
+			continue // its parts are reported
+		}
 		line, err := w.reported(ctx, &l.Standings[i], p, now)
 		if err != nil {
 			return out, err

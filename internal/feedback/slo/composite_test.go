@@ -2,44 +2,159 @@ package slo
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"pgregory.net/rapid"
 )
 
-func TestCompose(t *testing.T) {
-	find := Part{Weight: One, Target: dec("0.99"), Bad: 10, Total: 1000}       // 1 % of 1 %: burn 1
-	pay := Part{Weight: 3 * One, Target: dec("0.999"), Bad: 5, Total: 1000000} // a thousand times the traffic
-	c, ok := Compose([]Part{find, pay, {Weight: One, Target: dec("0.5")}})
-	// errors: 0.01 + 3 × 0.000005; allowed: 0.01 + 3 × 0.001; weights: 4
-	if !ok || math.Abs(c.Burn-0.010015/0.013) > 1e-12 || math.Abs(c.SLI-(1-0.010015/4)) > 1e-12 || math.Abs(c.Target-(1-0.013/4)) > 1e-12 {
-		t.Errorf("composite = %+v, %v", c, ok)
+// buy is the composite of testdata/good/composite.yaml, and its parts.
+func buy(t testing.TB) (*Objective, []*Objective) {
+	t.Helper()
+	parts := Decode(read(t, "testdata/good/composite.yaml")).Objectives
+	for _, p := range parts {
+		p.AlertPolicies = DefaultPolicies(p.Method)
 	}
-	if _, ok := Compose([]Part{{Weight: One, Target: dec("0.9")}}); ok {
-		t.Error("a composite of nothing is known")
+	all := Composites(parts)
+	if len(all) != 1 || all[0].ID() != "shop/buy" || all[0].Target != dec("0.99675") || len(all[0].Parts) != 2 || all[0].Parts[1].Weight != 3*One {
+		t.Fatalf("composites = %+v", all)
 	}
+	return all[0], parts
 }
 
-func TestCompositeSnapshots(t *testing.T) {
-	defs := Decode(read(t, "testdata/good/composite.yaml"))
-	e := newEngine(t, time.Minute, march, defs.Objectives...)
-	for _, o := range defs.Objectives {
-		if _, err := e.Add(o.ID(), march, 990, 1000); err != nil {
+func TestCompositeIsTheWeightedMean(t *testing.T) {
+	c, parts := buy(t)
+	e := newEngine(t, time.Minute, march, append([]*Objective{c}, parts...)...)
+	shown := func() Snapshot {
+		t.Helper()
+		e.Tick(e.Now().Add(time.Minute))
+		s, err := e.Snapshot(c.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	add := func(part int, good, total int64) {
+		t.Helper()
+		if _, err := e.Add(parts[part].ID(), e.Now(), good, total); err != nil {
 			t.Fatal(err)
 		}
 	}
-	e.Tick(march.Add(time.Minute))
-	var all []Snapshot
-	for s := range e.Snapshots() {
-		all = append(all, s)
+	add(0, 990, 1000) // 1 % of 1 %: burn 1
+	if s := shown(); s.SLIKnown || s.Burns[0].Known || s.Parts[1].Known || s.Alerts[0].Holding != Unknown {
+		t.Errorf("a part without data is no gap: %+v", s)
 	}
-	got := Composites(all)
-	if len(got) != 1 || got[0].Name != "buy" || len(got[0].Members) != 2 || len(got[0].Burns) != 8 {
-		t.Fatalf("composites = %+v", got)
+	add(1, 0, 0) // reported, and had nothing to do
+	if s := shown(); !s.SLIKnown || math.Abs(s.SLI-0.99) > 1e-12 || math.Abs(s.Burns[0].Rate-1) > 1e-12 {
+		t.Errorf("a part without events weighs: SLI %v, burn %v", s.SLI, s.Burns[0].Rate)
 	}
-	if b := got[0].Burns[0]; !b.Known || math.Abs(b.Burn-0.04/0.013) > 1e-9 || math.Abs(b.SLI-0.99) > 1e-12 {
-		t.Errorf("burn = %+v", b)
+	add(1, 999_995, 1_000_000) // a thousand times the traffic
+	s := shown()
+	// errors: 0.01 + 3 × 0.000005; allowed: 0.01 + 3 × 0.001; weights: 4
+	if math.Abs(s.Burns[0].Rate-0.010015/0.013) > 1e-12 || math.Abs(s.SLI-(1-0.010015/4)) > 1e-12 || s.Burns[0].Bad != 15 || s.Total != 1_001_000 {
+		t.Errorf("SLI %v, burn %+v", s.SLI, s.Burns[0])
+	}
+	// A full window has as much as was seen, over 28 d: so has what it allows.
+	spent := s.Parts[0].Spent + s.Parts[1].Spent
+	if math.Abs(spent-(1-s.Budget.RemainingRatio)) > 1e-9 || s.Parts[0].Spent <= s.Parts[1].Spent || s.Budget.Total != Units(28*1440) {
+		t.Errorf("parts %+v of budget %+v", s.Parts, s.Budget)
+	}
+	if _, err := e.Add(c.ID(), e.Now(), 1, 1); problem.KindOf(err) != problem.Invalid {
+		t.Errorf("counted into a composite: %v", err)
+	}
+	if got := e.Standings(func(o *Objective) bool { return o.composite() }, true); len(got) != 1 || got[0].SLI != s.SLI || got[0].Remaining != s.Budget.RemainingRatio {
+		t.Errorf("standing = %+v", got)
+	}
+}
+
+// A composite fires when its parts together burn, though neither has to.
+func TestCompositeFiresAndResolves(t *testing.T) {
+	c, parts := buy(t)
+	e := newEngine(t, time.Minute, march, append([]*Objective{c}, parts...)...)
+	fired, resolved := map[string]bool{}, map[string]bool{}
+	for i := range 4 * 60 {
+		bad := int64(0)
+		if i >= 60 && i < 120 {
+			bad = 200
+		}
+		for _, p := range parts {
+			if _, err := e.Add(p.ID(), e.Now(), 1000-bad, 1000); err != nil {
+				t.Fatal(err)
+			}
+		}
+		previous := ""
+		for _, tr := range e.Tick(e.Now().Add(time.Minute)) {
+			if tr.ID < previous {
+				t.Errorf("%s after %s", tr.ID, previous)
+			}
+			previous = tr.ID
+			if fired[tr.ID] = true; !tr.Firing.Resolved.IsZero() {
+				resolved[tr.ID] = true
+			} else if tr.ID == c.ID() && (tr.Firing.Long.Bad < 3 || tr.Firing.Long.Total%2000 != 0) {
+				t.Errorf("explained by %+v", tr.Firing)
+			}
+		}
+	}
+	if !fired[c.ID()] || !resolved[c.ID()] {
+		t.Errorf("fired %v, resolved %v", fired, resolved)
+	}
+}
+
+// Declared as documents, a composite is listed, shown and survives a restart;
+// what is excluded from a part is excluded from it.
+func TestCompositeIsDeclared(t *testing.T) {
+	h := newHouse(t, march)
+	h.slo("buy", string(read(t, "testdata/good/composite.yaml").Data))
+	fed, err := h.Indicators(t.Context())
+	h.ok(err)
+	if len(fed) != 1 { // both parts count the same
+		t.Fatalf("%d indicators", len(fed))
+	}
+	for i := range 10 {
+		h.pass(time.Minute)
+		for _, f := range fed {
+			h.ok(h.Record(t.Context(), Recording{Indicator: f.ID, Counts: []Counted{{Slots: []Slot{{march.Add(time.Duration(i) * time.Minute), 990, 1000}}}}}))
+		}
+	}
+	h.pass(time.Second)
+	key := "shop.prod.buy"
+	before := h.shown(key)
+	if math.Abs(before.SLI-0.99) > 1e-12 || len(before.Parts) != 2 || before.Parts[0].Key != "shop.prod.buy-find" {
+		t.Fatalf("shown %+v", before)
+	}
+	page, err := h.call("slo.list", map[string]any{"service": "shop"})
+	h.ok(err)
+	if rows := page.(Rows); len(rows.Items) != 3 || rows.Items[0].Objective != key || rows.Items[0].Target != "99.675%" {
+		t.Errorf("listed: %+v", rows)
+	}
+	detail, err := h.call("slo.show", map[string]any{"objective": key})
+	h.ok(err)
+	if text := detail.(Detail).Tell(); strings.Count(text, "\n  part ") != 2 || !strings.Contains(text, "weight 3, target 99.9%: 99.0000 % good, 100 bad of 10000") {
+		t.Errorf("told:\n%s", text)
+	}
+	h.ok(h.Checkpoint(t.Context()))
+	h.restart()
+	if after := h.shown(key); after.SLI != before.SLI || after.Budget != before.Budget {
+		t.Errorf("after a restart %+v, before %+v", after.Budget, before.Budget)
+	}
+	span := map[string]any{"objective": "shop.prod.buy-pay", "reason": "x", "from": march, "to": march.Add(5 * time.Minute)}
+	_, err = h.call("slo.exclude", span)
+	h.ok(err)
+	if s := h.shown(key); s.Parts[1].Bad != 50 || s.Known != 5 {
+		t.Errorf("after an exclusion: %+v", s.Parts)
+	}
+	span["objective"] = key
+	if _, err := h.call("slo.exclude", span); problem.KindOf(err) != problem.Invalid {
+		t.Errorf("excluded from a composite: %v", err)
+	}
+	if _, err := h.call("slo.preview", map[string]any{"objective": key, "target": "90%"}); problem.KindOf(err) != problem.Invalid {
+		t.Errorf("previewed a composite: %v", err)
+	}
+	for _, other := range []string{key, "shop.prod.buy-find"} {
+		_, err := h.Past(t.Context(), other, march, h.clock.Now())
+		h.ok(err)
 	}
 }
 

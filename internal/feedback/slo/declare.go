@@ -22,7 +22,9 @@ func (w *Watcher) Declare(ctx context.Context, now time.Time) error {
 	for _, d := range all {
 		id := d.objective.ID()
 		if !wanted[id] {
-			if d.indicator != "" {
+			if d.objective.composite() {
+				// Its parts are counted.
+			} else if d.indicator != "" {
 				byIndicator[d.indicator] = append(byIndicator[d.indicator], id)
 			} else {
 				place := d.objective.Service + "/" + d.objective.Environment
@@ -96,7 +98,21 @@ func (w *Watcher) wanted(ctx context.Context) ([]*declared, error) {
 		}
 		out = append(out, declare(&o, o.Labels["team"]))
 	}
-	return out, nil
+	return withComposites(out), nil
+}
+
+// withComposites adds the composites that objectives are parts of.
+func withComposites(all []*declared) []*declared {
+	objectives, teams := make([]*Objective, len(all)), map[string]string{}
+	for i, d := range all {
+		objectives[i], teams[d.objective.ID()] = d.objective, d.team
+	}
+	for _, c := range Composites(objectives) {
+		if len(c.Parts) > 1 {
+			all = append(all, declare(c, teams[c.Parts[0].ID]))
+		}
+	}
+	return all
 }
 
 func declare(o *Objective, team string) *declared {
@@ -176,6 +192,16 @@ func (w *Watcher) put(ctx context.Context, d *declared, now time.Time) error {
 		d.groups = old.groups
 	}
 	w.mu.Unlock()
+	if d.objective.composite() {
+		if _, err := w.engine.Put(d.objective); err != nil {
+			return err
+		}
+		w.raw.Remove(id)
+		w.mu.Lock()
+		w.declared[id], w.byKey[d.objective.Key()] = d, id
+		w.mu.Unlock()
+		return nil
+	}
 	known, err := AdjustmentsOf(ctx, w.reader, d.objective.Key())
 	if err != nil {
 		return err
@@ -283,6 +309,9 @@ func (o *Objective) reach(now time.Time) time.Time {
 // history is an objective's slots that begin in [from, to): the proxy's
 // minutes, or what was recorded.
 func (w *Watcher) history(ctx context.Context, d *declared, from, to time.Time) (*Series, error) {
+	if d.objective.composite() {
+		return NewSeries(time.Minute, 0), nil // it has no slots: its parts do
+	}
 	if d.indicator != "" {
 		return w.Slots.LoadSum(ctx, d.indicator, from, to)
 	}

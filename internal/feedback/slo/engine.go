@@ -33,7 +33,9 @@ type Engine struct {
 	now     time.Time
 	live    map[string]*live
 	ordered []*live // by ID; nil when stale
-	layouts map[string]*layout
+	// composites are those of ordered that are made of others.
+	composites []*live
+	layouts    map[string]*layout
 }
 
 // live is one objective at work.
@@ -45,10 +47,11 @@ type live struct {
 	objective *Objective
 	slicer    *slicer // for the slice methods
 	rules     []Rule
-	alerts    []AlertState // by rule
-	firing    []*Firing    // by rule; nil when quiet
-	first     int64        // earliest data ever, nanoseconds; 0: none
-	own       int          // index of the objective's own window
+	alerts    []AlertState     // by rule
+	firing    []*Firing        // by rule; nil when quiet
+	first     int64            // earliest data ever, nanoseconds; 0: none
+	own       int              // index of the objective's own window
+	peers     map[string]*live // of a composite: where its parts are, by ID
 }
 
 // watch is the part of a rule that a tick looks at first.
@@ -132,6 +135,10 @@ func (e *Engine) newLiveAt(o *Objective, now time.Time) *live {
 		base = o.SliceWindow
 		l.slicer = newSlicer(o, e.base, now)
 	}
+	if o.composite() {
+		l.peers, l.meter, l.slicer = e.live, meter{layout: e.layout(base, slices.Compact(lengths)), asOf: now.UnixNano()}, nil
+		return l
+	}
 	l.meter = newMeter(e.layout(base, slices.Compact(lengths)), o.Window.Calendar, now)
 	l.own, _ = l.meter.layout.window(own)
 	for _, r := range l.rules {
@@ -157,7 +164,7 @@ func (e *Engine) layout(base time.Duration, windows []time.Duration) *layout {
 // sameCounts reports whether l's running sums serve b too.
 func (l *live) sameCounts(b *live) bool {
 	o, p := l.objective, b.objective
-	return l.meter.layout == b.meter.layout && o.Method == p.Method && o.Window.String() == p.Window.String() &&
+	return (l.peers == nil) == (b.peers == nil) && l.meter.layout == b.meter.layout && o.Method == p.Method && o.Window.String() == p.Window.String() &&
 		(!o.sliced() || o.SliceWindow == p.SliceWindow && o.SliceTarget == p.SliceTarget)
 }
 
@@ -201,6 +208,8 @@ func (e *Engine) Add(id string, at time.Time, good, total int64) (Outcome, error
 	switch {
 	case !ok:
 		return 0, problem.New(problem.NotFound, "slo.add", "there is no objective %q", id).WithNext("flyball slo list shows the objectives")
+	case l.peers != nil:
+		return 0, notCounted(id)
 	case good < 0 || total < good:
 		return 0, problem.New(problem.Invalid, "slo.add", "%s: %d good of %d is not possible", id, good, total).
 			WithNext("report counts with 0 ≤ good ≤ total")
@@ -243,6 +252,9 @@ func (e *Engine) Change(id string, at time.Time, good, total, known int64) (Outc
 	l, ok := e.live[id]
 	if !ok {
 		return 0, problem.New(problem.NotFound, "slo.change", "there is no objective %q", id)
+	}
+	if l.peers != nil {
+		return 0, notCounted(id)
 	}
 	return l.change(at.UnixNano(), good, total, known, int64(e.base)), nil
 }
@@ -293,13 +305,16 @@ func (e *Engine) Tick(now time.Time) []Transition {
 	var current *live
 	sums := func(d time.Duration) Counts { return current.counts(d) }
 	for _, current = range e.order() {
+		if current.peers != nil {
+			continue // after its parts
+		}
 		current.meter.advance(e.now.UnixNano())
 		if !current.busy && !current.stirs() {
 			continue // every rule is quiet, and was
 		}
 		out = current.evaluate(out, sums, e.now)
 	}
-	return out
+	return e.tickComposites(out)
 }
 
 // stirs reports whether any rule's long window is worth evaluating.
@@ -334,6 +349,9 @@ func (l *live) evaluate(out []Transition, sums Sums, now time.Time) []Transition
 }
 
 func (l *live) counts(d time.Duration) Counts {
+	if l.peers != nil {
+		return l.composedCounts(d)
+	}
 	i, ok := l.meter.layout.window(d)
 	if !ok {
 		return Counts{}
@@ -344,6 +362,7 @@ func (l *live) counts(d time.Duration) Counts {
 func (e *Engine) order() []*live {
 	if e.ordered == nil {
 		e.ordered = slices.SortedFunc(maps.Values(e.live), func(a, b *live) int { return strings.Compare(a.id, b.id) })
+		e.composites = slices.DeleteFunc(slices.Clone(e.ordered), func(l *live) bool { return l.peers == nil })
 	}
 	return e.ordered
 }
@@ -356,6 +375,9 @@ func (e *Engine) Load(id string, events *Series) error {
 	l, ok := e.live[id]
 	if !ok {
 		return problem.New(problem.NotFound, "slo.load", "there is no objective %q", id)
+	}
+	if l.peers != nil {
+		return nil // its parts have the history
 	}
 	if events.width%int64(e.base) != 0 && int64(e.base)%events.width != 0 {
 		return problem.New(problem.Invalid, "slo.load", "%s: slots of %s do not fit slots of %s", id, events.Width(), e.base)

@@ -31,6 +31,7 @@ type Objective struct {
 	// Composite is the SLO this objective is a weighted part of; empty if none.
 	Composite string
 	Weight    Decimal // weight in the composite; One unless said otherwise
+	Parts     []Part  // of a composite: what it is made of
 
 	// Source is where the objective is written.
 	File string

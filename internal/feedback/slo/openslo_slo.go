@@ -50,7 +50,7 @@ func (r *resolver) sloObjectives(doc *document) {
 			item.errorf("agreement-range", "the SLA of %s (%s) is not looser than this objective of %s; write a smaller one", o.Agreement.Percent(), annotationAgreement, o.Target.Percent())
 		}
 		o.Name = objectiveName(doc.name, o.DisplayName, base.DisplayName, i, len(items))
-		if composite {
+		if composite && len(items) > 1 {
 			o.Composite = doc.name
 		}
 		if defaults {

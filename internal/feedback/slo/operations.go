@@ -28,6 +28,7 @@ type Detail struct {
 	Raw       *RawAccount     `json:"raw,omitempty" doc:"the window as it was counted; absent when nothing was excluded or corrected"`
 	Adjusted  []Adjustment    `json:"adjusted,omitempty" doc:"exclusions and corrections that hold"`
 	SLA       *AgreementState `json:"sla,omitempty" doc:"the looser target promised to customers, and the margin to it"`
+	Parts     []PartState     `json:"parts,omitempty" doc:"of a composite: what it is made of, and what each part takes of its budget"`
 	Groups    []Row           `json:"groups,omitempty" doc:"of an objective with groups: the ten that burn fastest; slo list --of shows all"`
 	Projected bool            `json:"projected" doc:"the window is not full yet: allowed is an estimate from the traffic declared or seen"`
 	Origin    *Origin         `json:"origin,omitempty" doc:"where the counts come from, if not from Flyball's own proxy"`
@@ -85,7 +86,11 @@ type RuleState struct {
 func (d Detail) Tell() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: target %s over %s, %.4f %% good of %.0f events\n", d.Objective, d.Target, d.Window, 100*d.SLI, d.Events)
-	fmt.Fprintf(&b, "  budget  %.1f %% left: %s of %s bad events spent", 100*d.Remaining, d.Budget.Spent, d.Budget.Allowed)
+	unit := "bad events"
+	if len(d.Parts) > 0 {
+		unit = "minutes of total failure"
+	}
+	fmt.Fprintf(&b, "  budget  %.1f %% left: %s of %s %s spent", 100*d.Remaining, d.Budget.Spent, d.Budget.Allowed, unit)
 	if d.Projected {
 		b.WriteString(" (window not full yet)")
 	}
@@ -108,6 +113,9 @@ func (d Detail) Tell() string {
 	}
 	if d.SLA != nil {
 		b.WriteString("\n  SLA     " + d.SLA.String())
+	}
+	for _, p := range d.Parts {
+		fmt.Fprintf(&b, "\n  part    %s", p)
 	}
 	for _, g := range d.Groups {
 		fmt.Fprintf(&b, "\n  group   %-40s burn 1h %.2f×, %s of budget left, %.0f events", g.Objective[len(d.Objective):], g.Burn1h, g.budgetLeft(), g.Events)
@@ -169,7 +177,7 @@ func (w *Watcher) show(ctx context.Context, key string) (Detail, error) {
 	if s.Objective.Window.Calendar != nil {
 		d.Window = fmt.Sprintf("%d %s", s.Objective.Window.Calendar.Count, s.Objective.Window.Calendar.Unit)
 	}
-	d.SLA = s.Agreement
+	d.SLA, d.Parts = s.Agreement, s.Parts
 	if d.Raw = s.Raw; s.Raw != nil {
 		d.RawRemaining = &s.Raw.Budget.RemainingRatio
 		page, err := w.adjustments(ctx, AdjustmentsInput{Objective: key})

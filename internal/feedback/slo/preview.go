@@ -94,6 +94,10 @@ func (w *Watcher) Preview(ctx context.Context, in PreviewInput) (Preview, error)
 	if err != nil {
 		return Preview{}, err
 	}
+	if d.objective.composite() {
+		return Preview{}, problem.New(problem.Invalid, "slo.preview", "%s is a composite: its target and window follow from its parts", in.Objective).
+			WithNext("preview one of its parts, such as %s", d.objective.Parts[0].Key)
+	}
 	proposed, err := propose(d.objective, in)
 	if err != nil {
 		return Preview{}, err

@@ -157,30 +157,40 @@ func orNull(t time.Time) *time.Time {
 // replayAlerts evaluates every rule at the end of each slot that begins at or
 // after from, up to now. What fires at from already fires there.
 func (o *Objective) replayAlerts(units *Series, from, now time.Time) []ReplayedFiring {
-	out := []ReplayedFiring{}
 	if units.Len() == 0 {
-		return out
+		return []ReplayedFiring{}
 	}
 	end := now.UnixNano()
 	at := units.index[0]*units.width + units.phase
 	if !from.IsZero() {
 		at = max(at, floorDiv(from.UnixNano()-units.phase, units.width)*units.width+units.phase)
 	}
+	return o.replayRules(at, end, units.width, units.sliding())
+}
+
+// sliding sums windows that end at times which only move forward.
+func (s *Series) sliding() func(d time.Duration, at int64) Counts {
 	var slides []slide
-	sums := func(d time.Duration) Counts {
+	return func(d time.Duration, at int64) Counts {
 		for i := range slides {
 			if slides[i].window == int64(d) {
-				return units.slideTo(&slides[i], at)
+				return s.slideTo(&slides[i], at)
 			}
 		}
 		slides = append(slides, slide{window: int64(d)})
-		return units.slideTo(&slides[len(slides)-1], at)
+		return s.slideTo(&slides[len(slides)-1], at)
 	}
+}
+
+// replayRules evaluates every rule at the end of each slot of (at, end].
+func (o *Objective) replayRules(at, end, width int64, sumsAt func(d time.Duration, at int64) Counts) []ReplayedFiring {
+	out := []ReplayedFiring{}
+	sums := func(d time.Duration) Counts { return sumsAt(d, at) }
 	rules := o.Rules()
 	states := make([]AlertState, len(rules))
 	open := make([]int, len(rules))
 	for at < end {
-		at = min(at+units.width, end)
+		at = min(at+width, end)
 		instant := time.Unix(0, at).UTC()
 		for i, rule := range rules {
 			state, firing := o.Evaluate(rule, states[i], sums, instant)

@@ -30,6 +30,9 @@ func (w *Watcher) Checkpoint(ctx context.Context) error {
 	var writes []store.BlobWrite
 	saved := map[string]time.Time{}
 	for id, d := range w.declared {
+		if d.objective.composite() {
+			continue // it has nothing of its own to keep
+		}
 		c, err := w.engine.Checkpoint(id)
 		if err != nil {
 			continue // removed meanwhile

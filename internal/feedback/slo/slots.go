@@ -14,10 +14,20 @@ type Counts struct {
 	Total int64
 	Known int // slots that reported
 	Span  int // slots in the span
+
+	events *seen // of a composite, whose counts are weighted: the events behind them
 }
 
 // Bad is the events that were not good.
 func (c Counts) Bad() int64 { return c.Total - c.Good }
+
+// evidence is the events, or slices, that were bad and those there were.
+func (c Counts) evidence(scale int64) (bad, total int64) {
+	if c.events != nil {
+		return c.events.bad, c.events.total
+	}
+	return (c.Bad() + scale/2) / scale, c.Total / scale
+}
 
 // Ratio is good/total; it is not known (false) without events.
 func (c Counts) Ratio() (float64, bool) {

@@ -26,6 +26,7 @@ type Snapshot struct {
 	Forecast  Forecast
 	Alerts    []RuleStatus
 	Agreement *AgreementState // nil without an SLA
+	Parts     []PartState     // of a composite
 	Raw       *RawAccount     // where something does not count: as if it did
 }
 
@@ -98,6 +99,9 @@ func (e *Engine) Snapshots() iter.Seq[Snapshot] {
 }
 
 func (l *live) snapshot(id string) Snapshot {
+	if l.peers != nil {
+		return l.composedSnapshot()
+	}
 	o, scale := l.objective, l.objective.scale()
 	s := Snapshot{ID: id, Objective: o, At: time.Unix(0, l.meter.asOf).UTC()}
 	for _, d := range BurnWindows {
@@ -120,6 +124,14 @@ func (l *live) snapshot(id string) Snapshot {
 	s.Recovers = l.recovers(s.Budget, s.At)
 	s.Forecast = o.Forecast(&l.meter, s.Budget, scale, s.At)
 	s.Agreement = o.agreement(in, s.Budget, &l.meter, scale, s.At)
+	s.Alerts = l.ruleStates()
+	return s
+}
+
+// ruleStates is what each rule does now.
+func (l *live) ruleStates() []RuleStatus {
+	var out []RuleStatus
+	o := l.objective
 	for i, r := range l.rules {
 		status := RuleStatus{r.Policy.Name, r.Policy.Severity, r.Condition.String(), r.Weigh(o.Target, l.counts), "", l.firing[i]}
 		switch {
@@ -128,9 +140,9 @@ func (l *live) snapshot(id string) Snapshot {
 		case status.Holding == Floored:
 			status.Reason = o.explainFiring(r, l.counts).Reason + ": held back, as fewer are no evidence"
 		}
-		s.Alerts = append(s.Alerts, status)
+		out = append(out, status)
 	}
-	return s
+	return out
 }
 
 func (l *live) burn(w int) Burn {

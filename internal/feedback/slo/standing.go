@@ -60,6 +60,9 @@ func (e *Engine) Forecast(id string) Forecast {
 	if l == nil {
 		return Forecast{}
 	}
+	if l.peers != nil {
+		return l.composedForecast(l.composedAccount().budget)
+	}
 	in, _ := l.budgetInput()
 	return l.forecast(l.objective.BudgetOf(in))
 }
@@ -69,6 +72,9 @@ func (l *live) forecast(b Budget) Forecast {
 }
 
 func (l *live) standing(forecasts bool) Standing {
+	if l.peers != nil {
+		return l.composedStanding()
+	}
 	o := l.objective
 	in, _ := l.budgetInput()
 	b := o.BudgetOf(in)
@@ -76,16 +82,23 @@ func (l *live) standing(forecasts bool) Standing {
 	s.SLI, s.SLIKnown = in.Seen.Ratio()
 	hour := l.counts(time.Hour)
 	s.Burn1h, _ = BurnRate(hour.Bad(), hour.Total, o.Target)
-	for _, f := range l.firing {
-		if f != nil && (s.Firing == "" || graver(f.Severity, s.Firing)) {
-			s.Firing = f.Severity
-		}
-	}
+	s.Firing = l.gravest()
 	if forecasts {
 		f := l.forecast(b)
 		s.Exhausts, s.Exhausted = f.At, f.Exhausted
 	}
 	return s
+}
+
+// gravest is the gravest severity that fires; empty when quiet.
+func (l *live) gravest() string {
+	severity := ""
+	for _, f := range l.firing {
+		if f != nil && (severity == "" || graver(f.Severity, severity)) {
+			severity = f.Severity
+		}
+	}
+	return severity
 }
 
 // graver reports whether a severity weighs more than another: what pages weighs
