@@ -24,7 +24,19 @@ const (
 	maxPackedKnown = 1<<8 - 1
 )
 
-func newCells(n int) cells { return cells{packed: make([]uint64, n)} }
+// newCells touches every page at once. Otherwise the system would find memory
+// for them when a slot is first reached, for all objectives in the same tick.
+func newCells(n int) cells {
+	const page = 4096 / 8
+	c := cells{packed: make([]uint64, n)}
+	for i := 0; i < n; i += page {
+		c.packed[i] = 0
+	}
+	if n > 0 {
+		c.packed[n-1] = 0
+	}
+	return c
+}
 
 func (c *cells) len() int { return max(len(c.packed), len(c.wide)) }
 
