@@ -248,7 +248,7 @@ func (d Desk) apply(e event.Event) (Desk, error) {
 // all are in the alerts' own list.
 const (
 	maxFiring  = 500 // page-level alerts that are followed
-	maxPending = 100 // signals that wait, beyond which further alerts are not linked
+	maxPending = 20  // signals that wait, beyond which further alerts are not linked
 )
 
 func (d Desk) flooded(s Signal) bool {

@@ -17,6 +17,9 @@ const (
 	backoffFirst = time.Second
 	backoffLast  = time.Minute
 	workers      = 8
+	// ahead is what actions have over decisions that wait: in a storm, what was
+	// decided is done before more is decided.
+	ahead = time.Minute
 )
 
 // Runner wakes keys and has them processed, each key by one worker at a time.
@@ -151,8 +154,12 @@ func (r *Runner) Poll(ctx context.Context) error {
 		now := r.clock.Now()
 		for _, e := range events {
 			for i, p := range r.processors {
+				at := now
+				if _, acts := p.(*Executor); acts {
+					at = now.Add(-ahead)
+				}
 				for _, k := range p.Wakes(e) {
-					r.wake(slot{i, k}, now, e.ID)
+					r.wake(slot{i, k}, at, e.ID)
 				}
 			}
 		}
