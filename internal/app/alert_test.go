@@ -62,13 +62,20 @@ func TestForeignSenders(t *testing.T) {
 			t.Errorf("POST %s %.60s: %s, want %d", c.path, c.body, res.Status, c.status)
 		}
 	}
-	page, err := http.NewRequest(http.MethodPost, "http://"+y.listen+"/api/v2/alerts", strings.NewReader(`[{"labels":{"alertname":"forged"}}]`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	page.Header.Set("Origin", "https://evil.example")
-	if res, err := http.DefaultClient.Do(page); err != nil || res.StatusCode != http.StatusUnauthorized {
-		t.Errorf("a page in a browser could report an alert without a key: %v %v", res, err)
+	for header, value := range map[string]string{"Origin": "https://evil.example", "X-Forwarded-For": "203.0.113.9", "X-Real-Ip": "203.0.113.9", "Via": "1.1 proxy"} {
+		foreign, err := http.NewRequest(http.MethodPost, "http://"+y.listen+"/api/v2/alerts", strings.NewReader(`[{"labels":{"alertname":"forged"}}]`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		foreign.Header.Set(header, value)
+		res, err := http.DefaultClient.Do(foreign)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusUnauthorized {
+			t.Errorf("a browser's page or a proxy (%s) could report an alert without a key: %s", header, res.Status)
+		}
 	}
 }
 

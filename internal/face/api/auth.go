@@ -39,11 +39,11 @@ func (a *API) caller(r *http.Request, read bool) (operation.Caller, error) {
 				WithNext("reload the page, or send the token as a bearer token")
 		}
 		caller, err := a.authenticate(r, cookie.Value)
-		if err == nil || !read || !local(r) || Status(err) != http.StatusUnauthorized {
+		if err == nil || !read || !Local(r) || Status(err) != http.StatusUnauthorized {
 			return caller, err
 		}
 	}
-	if read && local(r) {
+	if read && Local(r) {
 		return Anonymous, nil
 	}
 	if read {
@@ -68,15 +68,15 @@ func unauthorized(message string) error {
 		WithNext("send a token: Authorization: Bearer TOKEN, FLYBALL_TOKEN for the command line; an admin makes one with flyball token create"))
 }
 
-// local reports whether the request was made on this machine, by nobody on
+// Local reports whether the request was made on this machine, by nobody on
 // behalf of another: a reverse proxy's requests are not local.
-func local(r *http.Request) bool {
+func Local(r *http.Request) bool {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	ip := net.ParseIP(host)
 	if err != nil || ip == nil || !ip.IsLoopback() {
 		return false
 	}
-	for _, h := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
+	for _, h := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Via"} {
 		if r.Header.Get(h) != "" {
 			return false
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 
@@ -62,7 +61,13 @@ func (i *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.mux.ServeHTTP(w, r)
 }
 
+// fail answers with a problem. A fault is logged with the request's path, which
+// is not to show a key.
 func (i *Ingest) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if key := r.PathValue("key"); key != "" {
+		r = r.Clone(r.Context())
+		r.URL.Path = strings.Replace(r.URL.Path, key, "KEY", 1)
+	}
 	i.o.API.Problem(w, r, foreign(err))
 }
 
@@ -104,7 +109,7 @@ func (i *Ingest) sender(r *http.Request, key string) (alert.Integration, error) 
 		in, err := i.o.Intake.Authenticate(r.Context(), key)
 		return in, i.unauthorized(err)
 	}
-	if !onLoopback(r) || r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
+	if !api.Local(r) || r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
 		return alert.Integration{}, i.unauthorized(problem.New(problem.Denied, "ingest", "a sender that is not on this machine needs the key of an integration").
 			WithNext("make one with flyball integration create NAME"))
 	}
@@ -129,12 +134,6 @@ func presented(r *http.Request) string {
 		return strings.TrimSpace(value)
 	}
 	return ""
-}
-
-func onLoopback(r *http.Request) bool {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	ip := net.ParseIP(host)
-	return err == nil && ip != nil && ip.IsLoopback() && r.Header.Get("X-Forwarded-For") == "" && r.Header.Get("Forwarded") == ""
 }
 
 // take records reports; what single ones did wrong is the sender's to mend.

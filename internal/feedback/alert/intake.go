@@ -21,9 +21,13 @@ type Intake struct {
 	// Sync waits until Reader shows the end of the log.
 	Sync func(ctx context.Context) error
 
+	// MaxBytes bounds what is remembered of what fires; default 512 MiB.
+	MaxBytes int
+
 	mu       sync.Mutex
 	loaded   bool
 	live     map[string]*live // what fires, by alert
+	held     int              // bytes of it
 	beats    map[string]time.Time
 	silenced map[string]Silence // those not over yet, by ID
 	started  time.Time
@@ -34,6 +38,7 @@ type live struct {
 	fired   Fired
 	updated time.Time
 	acked   bool
+	bytes   int           // of fired, as counted in Intake.held
 	pending chan struct{} // closed once what was said of it last is recorded, or has failed
 }
 
@@ -91,7 +96,11 @@ func (i *Intake) Load(ctx context.Context) error {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.live, i.silenced, i.beats, i.started, i.loaded = firing, silenced, map[string]time.Time{}, now, true
+	i.live, i.held = map[string]*live{}, 0
+	for id, l := range firing {
+		i.put(id, l)
+	}
+	i.silenced, i.beats, i.started, i.loaded = silenced, map[string]time.Time{}, now, true
 	return nil
 }
 
@@ -183,14 +192,8 @@ func (i *Intake) claim(work []step, now time.Time, out *Taken) (mine, wait []ste
 	if !i.loaded {
 		return nil, nil, unavailable("alerts cannot be taken yet: the server is starting")
 	}
-	fresh := 0
-	for _, s := range work {
-		if i.live[s.fired.Alert] == nil && s.act == Trigger {
-			fresh++
-		}
-	}
-	if len(i.live)+fresh > MaxLive {
-		return nil, nil, unavailable("%d alerts fire already; with these it were more than %d", len(i.live), MaxLive)
+	if err := i.fits(work); err != nil {
+		return nil, nil, err
 	}
 	for _, s := range work {
 		l := i.live[s.fired.Alert]
@@ -205,7 +208,7 @@ func (i *Intake) claim(work []step, now time.Time, out *Taken) (mine, wait []ste
 		}
 		s.before, s.done = l, make(chan struct{})
 		next := &live{fired: s.fired, updated: now, acked: s.act == Acknowledge, pending: s.done}
-		i.live[s.fired.Alert] = next
+		i.put(s.fired.Alert, next)
 		mine = append(mine, s)
 	}
 	for _, s := range mine {
@@ -253,6 +256,7 @@ func (i *Intake) decide(s *step, l *live, now time.Time) string {
 	// Only what concerns people is news: annotations often carry the present
 	// value, which changes each time.
 	l.fired.Annotations = s.fired.Annotations
+	i.put(s.fired.Alert, l)
 	if l.fired.Urgency == s.fired.Urgency && l.fired.Severity == s.fired.Severity {
 		return ""
 	}
@@ -309,9 +313,9 @@ func (i *Intake) settle(part []step, err error) {
 		id := s.fired.Alert
 		switch {
 		case err != nil && s.before == nil, err == nil && s.event == EventResolved:
-			delete(i.live, id)
+			i.drop(id)
 		case err != nil:
-			i.live[id] = s.before
+			i.put(id, s.before)
 		default:
 			i.live[id].pending = nil
 		}
@@ -359,7 +363,7 @@ func (i *Intake) Tend(ctx context.Context) error {
 		if l := i.live[id]; l.pending == nil {
 			if s, ok := i.tend(l, now); ok {
 				s.before, s.done = l, make(chan struct{})
-				i.live[id] = &live{fired: s.fired, updated: l.updated, acked: l.acked, pending: s.done}
+				i.put(id, &live{fired: s.fired, updated: l.updated, acked: l.acked, pending: s.done})
 				byIntegration[l.fired.Integration] = append(byIntegration[l.fired.Integration], s)
 			}
 		}

@@ -22,6 +22,7 @@ type Integration struct {
 	Team        string    `json:"team,omitempty"`
 	Service     string    `json:"service,omitempty"`
 	Environment string    `json:"environment,omitempty"`
+	Confined    bool      `json:"confined,omitempty" doc:"it reports for services of its team only, as who made it may act for that team only"`
 	Heartbeat   int64     `json:"heartbeat_seconds,omitempty" doc:"it is a heartbeat: an alert fires when nothing came for so many seconds"`
 	KeyID       string    `json:"key_id"`         // the public beginning of the key
 	Hash        string    `json:"hash,omitempty"` // SHA-256 of the key; never the key itself
@@ -113,22 +114,42 @@ func (i *Intake) place(ctx context.Context, in Integration, r Report, users stri
 		environment = users
 	}
 	for _, name := range []string{r.Labels["service"], r.Labels["flyball_service"], in.Service, r.Labels["job"], r.Labels["app"]} {
-		if name == "" {
-			continue
-		}
-		s, err := catalog.GetService(ctx, i.Reader, name)
-		if err == nil {
+		s, known, err := i.service(ctx, name)
+		switch {
+		case err != nil:
+			return "", "", "", err
+		case known && in.speaksFor(s):
 			return s.Name, first(s.Team, in.Team), environment, nil
 		}
-		if problem.KindOf(err) != problem.NotFound {
+	}
+	for _, name := range []string{strings.ToLower(r.Labels["service"]), in.Service, in.Name, "integration-" + in.Name} {
+		if !plainName(name) {
+			continue
+		}
+		s, known, err := i.service(ctx, name)
+		if err != nil {
 			return "", "", "", err
 		}
-	}
-	service = strings.ToLower(r.Labels["service"])
-	if !plainName(service) {
-		service = first(in.Service, in.Name)
+		if service = name; !known || in.speaksFor(s) {
+			break
+		}
 	}
 	return service, first(in.Team, r.Labels["team"]), environment, nil
+}
+
+// speaksFor reports whether the integration may report for a service.
+func (in Integration) speaksFor(s catalog.Service) bool { return !in.Confined || s.Team == in.Team }
+
+// service is a service that the catalog knows, or not.
+func (i *Intake) service(ctx context.Context, name string) (s catalog.Service, known bool, err error) {
+	if name == "" {
+		return s, false, nil
+	}
+	s, err = catalog.GetService(ctx, i.Reader, name)
+	if problem.KindOf(err) == problem.NotFound {
+		return s, false, nil
+	}
+	return s, err == nil, err
 }
 
 // users is the environment that users meet: the last on the way.

@@ -210,6 +210,12 @@ func (i *Intake) create(ctx context.Context, c operation.Caller, in CreateInput)
 		return fail("%q is not the name of an environment", clip(in.Environment, 80))
 	}
 	out := CreatedIntegration{Key: newKey(), Integration: Integration{Name: in.Integration, Team: in.Team, Service: in.Service, Environment: in.Environment}}
+	out.Confined = !c.May(operation.Operator, operation.Scope{})
+	if s, known, err := i.service(ctx, in.Service); err != nil {
+		return out, err
+	} else if known && !out.speaksFor(s) {
+		return CreatedIntegration{}, problem.New(problem.Denied, "integration.create", "the service %s is not of the team %s", s.Name, in.Team)
+	}
 	if in.Heartbeat != "" {
 		every, err := time.ParseDuration(in.Heartbeat)
 		if err != nil || every < 10*time.Second || every > 366*24*time.Hour {
