@@ -93,7 +93,7 @@ func (a *App) assemble() {
 	}
 	a.env.Sources["steps"] = workshop.Source
 	runs := &pipeline.Desk{Log: a.log, Reader: reader, Sync: a.sync, Steps: a.ports.Steps, Secret: stepSecret}
-	policies := &policy.Policies{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Budgets: a.budgets()}
+	policies := &policy.Policies{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Budgets: a.budgets(), Measured: a.measured}
 	a.parts.books = a.books()
 	a.parts.probes = &probe.Desk{Reader: reader, Blobs: a.ports.Store.Blobs(), Prober: a.ports.Prober, Objectives: a.watcher, Clock: a.cfg.Clock}
 	incidents := &incident.Incidents{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Costs: a.parts.books.Incident}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/feedback/budget"
@@ -28,6 +29,18 @@ func (a *App) books() *budget.Books {
 		},
 		Counts: a.counts,
 	}
+}
+
+// measured names the environments in which a service has objectives, sorted.
+func (a *App) measured(service string) []string {
+	var names []string
+	for _, o := range a.engine.Objectives() {
+		if o.Service == service && !slices.Contains(names, o.Environment) {
+			names = append(names, o.Environment)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // budgets measures budgets, with who spent those that are spent.

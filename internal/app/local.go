@@ -52,8 +52,16 @@ func (s summary) Tell() string {
 	for _, f := range s.Findings {
 		fmt.Fprintln(&b, f)
 	}
-	fmt.Fprintf(&b, "%d objectives, %d errors", s.Objectives, s.Errors())
+	fmt.Fprintf(&b, "%s, %s", counted(s.Objectives, "objective"), counted(s.Errors(), "error"))
 	return b.String()
+}
+
+// counted is a number with its noun, in the plural unless it is one.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func sloValidate() *cobra.Command {

@@ -381,3 +381,29 @@ func TestWhatAnIncidentCost(t *testing.T) {
 		t.Error("the incident is charged with what the change did")
 	}
 }
+
+// A service that others deliver has no entry in the catalog, and a budget all
+// the same.
+func TestServiceThatIsOnlyWatched(t *testing.T) {
+	s := newShop(t)
+	s.serve(60, budget.Arm{Revision: "a", Total: 100, Bad: 1})
+	declared := s.Books.Objectives
+	s.Books.Objectives = func(service, environment string) []*slo.Objective {
+		if service == "elsewhere" {
+			service = "shop"
+		}
+		return declared(service, environment)
+	}
+	for _, environment := range []string{"", "prod"} {
+		out, err := s.call("budget.show", map[string]any{"service": "elsewhere", "environment": environment})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(out.(budget.Report).Items); n != 1 {
+			t.Errorf("in %q: %d ledgers, want 1", environment, n)
+		}
+	}
+	if _, err := s.call("budget.show", map[string]any{"service": "nobody"}); problem.KindOf(err) != problem.NotFound {
+		t.Errorf("a service that nobody measures: %v", err)
+	}
+}

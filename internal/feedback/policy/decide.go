@@ -136,7 +136,10 @@ func (in Inputs) one(b Budget, now time.Time) Outcome {
 	}
 	if level.Effect != Freeze {
 		if o.Approvals > 0 {
-			o.Unblock = fmt.Sprintf("%s of an operator of %s", plural(o.Approvals, "approval"), in.Team)
+			o.Unblock = plural(o.Approvals, "approval") + " of an operator"
+			if in.Team != "" {
+				o.Unblock += " of " + in.Team
+			}
 		}
 		return o
 	}

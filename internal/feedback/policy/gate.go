@@ -93,16 +93,22 @@ func (p *Policies) gate(ctx context.Context, _ operation.Caller, in GateInput) (
 	return *worst, nil
 }
 
-// environments are those a service is delivered to.
+// environments are those a service is delivered to; of one that is only
+// measured, those it is measured in.
 func (p *Policies) environments(ctx context.Context, service string) ([]string, error) {
 	s, err := catalog.GetService(ctx, p.Reader, service)
-	if err == nil && len(s.Environments) > 0 {
+	switch {
+	case err == nil && len(s.Environments) > 0:
 		return s.Environments, nil
+	case problem.KindOf(err) == problem.NotFound && p.Measured != nil:
+		if names := p.Measured(service); len(names) > 0 {
+			return names, nil
+		}
 	}
 	all, err := catalog.Environments(ctx, p.Reader)
 	if err == nil && len(all) == 0 {
-		err = problem.New(problem.NotFound, "gate.show", "no environment is declared").
-			WithNext("name the environment of the objectives: flyball gate show %s --environment NAME", service)
+		err = problem.New(problem.NotFound, "gate.show", "nothing is known of a service named %q: it is neither declared nor measured", service).
+			WithNext("flyball slo list shows what is measured")
 	}
 	var names []string
 	for _, e := range all {

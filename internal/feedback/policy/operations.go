@@ -23,6 +23,9 @@ type Policies struct {
 	Sync func(ctx context.Context) error
 	// Budgets measures budgets, as in Source.
 	Budgets control.Source
+	// Measured names the environments in which a service has objectives, for one
+	// that the catalog does not know; nil if there are none of these.
+	Measured func(service string) []string
 }
 
 // Bounds on how long an override may last.

@@ -185,3 +185,33 @@ func TestReadingFollowsPolicyAndMarks(t *testing.T) {
 		t.Fatalf("the built-in policy: %+v, %v", out, err)
 	}
 }
+
+// Whoever releases with other tools asks about a service that is measured and
+// not declared, and need not know in which environment.
+func TestGateOfServiceThatIsOnlyMeasured(t *testing.T) {
+	h := newHouse(t)
+	h.Policies.Measured = func(service string) []string {
+		if service == "elsewhere" {
+			return []string{"live"}
+		}
+		return nil
+	}
+	h.Policies.Budgets = func(_ context.Context, r control.Request, now time.Time) (control.Reading, error) {
+		data, err := json.Marshal(map[string]any{"objectives": []map[string]any{
+			{"key": "elsewhere.live.availability", "name": "availability", "target": "99.9%", "remaining": 0.04, "burn_1h": 0.9},
+		}})
+		return control.Reading{From: now.Add(-time.Hour), To: now, Complete: true, Data: data}, err
+	}
+	everywhere := operation.Caller{Name: "user:argo", Grants: []operation.Grant{{Role: operation.Viewer}}}
+	out, err := h.call("gate.show", everywhere, map[string]any{"service": "elsewhere"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := out.(policy.GateAnswer)
+	if g.Environment != "live" || g.Effect != policy.Slow {
+		t.Errorf("%s in %q, want slow in live", g.Effect, g.Environment)
+	}
+	if g.Unblock != "1 approval of an operator" {
+		t.Errorf("unblock of a service without a team: %q", g.Unblock)
+	}
+}
