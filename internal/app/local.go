@@ -131,7 +131,7 @@ func sloReplay() *cobra.Command {
 	var from history
 	c := &cobra.Command{
 		Use: "replay --objective FILE --data FILE.csv|--prometheus URL", Short: "Run an objective over recorded counts; needs no server", Args: cobra.NoArgs,
-		Long: "Data has columns time,good,total, one row per slot. Prints one JSON object: budget,\nburn rates, alerts that would have fired, and the forecast of exhaustion.\n\n  flyball slo replay --objective checkout.yaml --data october.csv --at 2026-10-14T12:00:00Z",
+		Long: "Data has columns time,good,total, one row per slot. Prints one JSON object: budget,\nburn rates, alerts that would have fired, and the forecast of exhaustion.\n\n  flyball slo replay --objective checkout.yaml --data october.csv --at 2026-10-14T12:00:00Z\n\nOf a composite, each part has data of its own:\n\n  flyball slo replay --objective buy.yaml --name buy --data buy-find=find.csv,buy-pay=pay.csv",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			files, err := readFiles([]string{objective})
 			if err != nil {
@@ -139,14 +139,6 @@ func sloReplay() *cobra.Command {
 			}
 			defs := slo.Decode(files...)
 			if err := defs.Err(); err != nil {
-				return err
-			}
-			o, err := defs.Find(name)
-			if err != nil {
-				return err
-			}
-			series, err := from.series(cmd, o)
-			if err != nil {
 				return err
 			}
 			moment := time.Time{}
@@ -158,7 +150,7 @@ func sloReplay() *cobra.Command {
 					return cli.Usage("write it as 2026-10-14T12:00:00Z", "--at %q is not an RFC 3339 time", at)
 				}
 			}
-			report, err := slo.Replay(o, series, moment)
+			report, err := from.replay(cmd, defs, name, moment)
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,6 +60,41 @@ func (h *history) series(cmd *cobra.Command, o *slo.Objective) (*slo.Series, err
 		fmt.Fprintln(cmd.ErrOrStderr(), w)
 	}
 	return series, nil
+}
+
+// replay replays the objective of a name, or a composite over its parts.
+func (h *history) replay(cmd *cobra.Command, defs *slo.Definitions, name string, at time.Time) (*slo.Report, error) {
+	c, parts, composite := slo.Composed(defs.Objectives, name)
+	if !composite {
+		o, err := defs.Find(name)
+		if err != nil {
+			return nil, err
+		}
+		series, err := h.series(cmd, o)
+		if err != nil {
+			return nil, err
+		}
+		return slo.Replay(o, series, at)
+	}
+	files := map[string]string{}
+	for _, pair := range strings.Split(h.data, ",") {
+		part, file, _ := strings.Cut(pair, "=")
+		files[part] = file
+	}
+	events := make([]*slo.Series, len(parts))
+	for i, o := range parts {
+		of := *h
+		if h.data != "" {
+			if of.data = files[o.Name]; of.data == "" {
+				return nil, cli.Usage("write --data "+o.Name+"=FILE.csv, with a comma between parts", "there is no data for %s, a part of the composite %s", o.Name, c.Name)
+			}
+		}
+		var err error
+		if events[i], err = of.series(cmd, o); err != nil {
+			return nil, err
+		}
+	}
+	return slo.ReplayComposite(c, parts, events, at)
 }
 
 // tokenVariable holds the token for a metrics server that a command asks.

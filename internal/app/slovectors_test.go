@@ -260,3 +260,36 @@ func TestVectorsReplayed(t *testing.T) {
 		}
 	}
 }
+
+// A composite is replayed over a file for each of its parts.
+func TestCompositeReplayed(t *testing.T) {
+	text := writtenSLO("buy", "Occurrences", "30d", "{displayName: find, target: 0.99}, {displayName: pay, target: 0.999, compositeWeight: 3}", "", "  alertPolicies: []\n")
+	data := func(bad int) string {
+		rows := "time,good,total\n"
+		for i := range 60 {
+			rows += fmt.Sprintf("%d,%d,1000\n", 1_772_323_200+60*i, 1000-bad)
+		}
+		return rows
+	}
+	dir := t.TempDir()
+	slo, find, pay := file(t, dir, "slo.yaml", text), file(t, dir, "find.csv", data(10)), file(t, dir, "pay.csv", data(5))
+	out, talk, code := command(t, "slo", "replay", "--objective", slo, "--name", "buy", "--data", "buy-find="+find+",buy-pay="+pay)
+	var r struct {
+		Target, SLI float64
+		Burn        map[string]*float64
+		Parts       []struct {
+			Objective     string
+			Weight, Spent float64
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &r); code != 0 || err != nil {
+		t.Fatalf("exit code %d, %v\n%.500s%s", code, err, out, talk)
+	}
+	// (1 % + 3 × 0.5 %) ÷ 4 of an allowed (1 % + 3 × 0.1 %) ÷ 4
+	if math.Abs(r.SLI-(1-0.025/4)) > 1e-12 || r.Target != 0.99675 || math.Abs(*r.Burn["1h"]-0.025/0.013) > 1e-9 || len(r.Parts) != 2 || r.Parts[1].Weight != 3 {
+		t.Errorf("%+v", r)
+	}
+	if _, talk, code := command(t, "slo", "replay", "--objective", slo, "--name", "buy", "--data", find); code == 0 || !strings.Contains(talk, "there is no data for buy-find") {
+		t.Errorf("one file for all parts: exit code %d, %s", code, talk)
+	}
+}

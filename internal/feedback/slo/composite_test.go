@@ -1,7 +1,9 @@
 package slo
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -219,4 +221,100 @@ func TestCalendarBudgetEqualsRecount(t *testing.T) {
 			t.Fatalf("%s at %v: live %v of %v, recount %d of %d", o.Window, now.In(z), live.Good, live.Total, good, total)
 		}
 	})
+}
+
+// Live and replayed, a composite is the same: its burn rates, its budget, what
+// each part takes of it, and every alert, for random parts with gaps.
+func TestCompositeLiveEqualsReplay(t *testing.T) {
+	const slot = 5 * time.Minute
+	rapid.Check(t, func(t *rapid.T) {
+		method := rapid.SampledFrom([]Method{Occurrences, Timeslices, RatioTimeslices}).Draw(t, "method")
+		var parts []*Objective
+		for i := range rapid.IntRange(2, 3).Draw(t, "parts") {
+			o := availability(rapid.SampledFrom([]string{"0.9", "0.99", "0.999"}).Draw(t, "target"))
+			o.Name, o.Composite, o.Weight = fmt.Sprintf("buy-%d", i), "buy", Decimal(rapid.Int64Range(1, 5e9).Draw(t, "weight"))
+			o.Window, o.Method, o.SliceWindow, o.SliceTarget, o.AlertPolicies = Days(7), method, slot, dec("0.95"), DefaultPolicies(method)
+			parts = append(parts, o)
+		}
+		c := Composites(parts)[0]
+		e, err := NewEngine(slot, march)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events := make([]*Series, len(parts))
+		for i, o := range append(slices.Clone(parts), c) {
+			if _, err := e.Put(o); err != nil {
+				t.Fatal(err)
+			}
+			if i < len(parts) {
+				events[i] = NewSeries(slot, 0)
+			}
+		}
+		var live []ReplayedFiring
+		open := map[string]int{}
+		end := march.Add(time.Duration(rapid.IntRange(1, 8).Draw(t, "half days")) * 12 * time.Hour)
+		period, bad := rapid.IntRange(2, 60).Draw(t, "period"), rapid.Int64Range(0, 100).Draw(t, "bad")
+		for n, at := 0, march; at.Before(end); n, at = n+1, at.Add(slot) {
+			for i, o := range parts {
+				if n > 0 && n%(period*(i+2)) == 0 {
+					continue // a gap
+				}
+				total := int64(100 * (n % (i + 3)))
+				good := total
+				if n/period%3 == i {
+					good = total * (100 - bad) / 100
+				}
+				if _, err := e.Add(o.ID(), at, good, total); err != nil {
+					t.Fatal(err)
+				}
+				if err := events[i].Add(at, good, total); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, tr := range e.Tick(at.Add(slot)) {
+				f := tr.Firing
+				switch {
+				case tr.ID != c.ID():
+				case f.Resolved.IsZero():
+					open[f.Condition] = len(live)
+					live = append(live, ReplayedFiring{f.Policy, f.Severity, f.Fired, nil, f.Condition, f.Reason})
+				default:
+					live[open[f.Condition]].Resolved = &f.Resolved
+				}
+			}
+		}
+		s, err := e.Snapshot(c.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := ReplayComposite(c, parts, events, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b := inWordsOf(live), inWordsOf(r.Alerts); a != b {
+			t.Fatalf("live alerts\n%s\nreplayed\n%s", a, b)
+		}
+		if s.Budget != r.Budget || fmt.Sprint(s.Parts) != fmt.Sprint(r.Parts) || s.SLIKnown != (r.SLI != nil) || s.SLIKnown && s.SLI != *r.SLI {
+			t.Fatalf("live %+v %+v, replayed %+v %+v", s.Budget, s.Parts, r.Budget, r.Parts)
+		}
+		for _, live := range s.Burns {
+			for _, replayed := range r.Burn {
+				if live.Name == replayed.Name && (live.Rate != replayed.Rate || live.Known != replayed.OK) {
+					t.Fatalf("%s: live burn %v, %v; replayed %v, %v", live.Name, live.Rate, live.Known, replayed.Rate, replayed.OK)
+				}
+			}
+		}
+	})
+}
+
+func inWordsOf(firings []ReplayedFiring) string {
+	var b strings.Builder
+	for _, f := range firings {
+		resolved := "still"
+		if f.Resolved != nil {
+			resolved = f.Resolved.UTC().String()
+		}
+		fmt.Fprintln(&b, f.Policy, f.Condition, f.Fired.UTC(), resolved, f.Reason)
+	}
+	return b.String()
 }

@@ -30,6 +30,7 @@ type Report struct {
 	Exhaustion *time.Time       `json:"exhaustion"` // when the budget is or was spent; null: not foreseen
 	Early      *time.Time       `json:"exhaustion_early"`
 	Late       *time.Time       `json:"exhaustion_late"`
+	Parts      []PartState      `json:"parts,omitempty"` // of a composite
 }
 
 // ReplayedFiring is one alert from its beginning to its end, if it has ended.
