@@ -199,6 +199,9 @@ func (s *Store) run(ctx context.Context, form url.Values, prepare func(ctx conte
 		return nil, bad("query", err)
 	}
 	defer q.Close()
+	if err := checkSubqueries(q); err != nil {
+		return nil, err
+	}
 	res := q.Exec(ctx)
 	if res.Err != nil {
 		return nil, res.Err
