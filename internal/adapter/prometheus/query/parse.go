@@ -32,10 +32,11 @@ func Parse(expr string) (parser.Expr, error) {
 
 var windows = regexp.MustCompile(`\{\{-?\s*\.window\s*-?\}\}|\$__(rate_)?interval\b|\$\{__(rate_)?interval\}`)
 
-// Selector reads an instant selector and gives it in canonical form.
-func Selector(text string) (string, error) {
+// Matchers reads an instant selector and gives it in canonical form, as text
+// and as matchers.
+func Matchers(text string) (string, []*labels.Matcher, error) {
 	s, err := parseSelector(text)
-	return s.text, err
+	return s.text, s.matchers, err
 }
 
 func parseSelector(text string) (selector, error) {

@@ -48,6 +48,8 @@ type Client struct {
 	mu      sync.Mutex
 	rest    time.Time     // before it the server is left alone
 	backoff time.Duration // of the next refusal without Retry-After
+	able    bool          // whether samples are had by remote read
+	known   time.Time     // until when that is believed
 }
 
 // Bounds of backing off.
@@ -133,8 +135,7 @@ func (c *Client) call(ctx context.Context, method, path string, form url.Values)
 		return envelope{}, unreachable(err)
 	}
 	if int64(len(body)) > c.cfg.MaxBytes {
-		return envelope{}, problem.New(problem.Invalid, "metric.remote", "the answer is larger than %d MiB", c.cfg.MaxBytes>>20).
-			WithNext("ask for a shorter time, or for fewer series")
+		return envelope{}, c.tooLarge()
 	}
 	var e envelope
 	readable := json.Unmarshal(body, &e) == nil && e.Status != ""
@@ -149,6 +150,11 @@ func (c *Client) call(ctx context.Context, method, path string, form url.Values)
 	c.backoff = 0
 	c.mu.Unlock()
 	return e, nil
+}
+
+func (c *Client) tooLarge() error {
+	return problem.New(problem.Invalid, "metric.remote", "the answer is larger than %d MiB", c.cfg.MaxBytes>>20).
+		WithNext("ask for a shorter time, or for fewer series")
 }
 
 func (c *Client) request(ctx context.Context, method, path string, form url.Values) (*http.Request, error) {

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -36,17 +37,23 @@ func (c *Client) QueryRange(ctx context.Context, expr string, steps metric.Steps
 		"step": {fmt.Sprintf("%.3f", steps.Step.Seconds())}})
 }
 
-// Samples implements metric.Engine: a range selector as an instant query. Its
+// Samples implements metric.Engine: by remote read where the server has it and
+// there are no native histograms, else a range selector as an instant query. Its
 // range is left-open since Prometheus 3 and closed before, so a millisecond more
 // is asked for and what is too early left out.
 func (c *Client) Samples(ctx context.Context, selector string, from, until time.Time) (metric.Result, error) {
-	text, err := query.Selector(selector)
+	text, matchers, err := query.Matchers(selector)
 	if err != nil {
 		return metric.Result{}, err
 	}
 	width := until.UnixMilli() - from.UnixMilli()
 	if width <= 0 {
 		return metric.Result{}, nil
+	}
+	if c.readable(ctx) {
+		if r, err := c.read(ctx, matchers, from.UnixMilli(), until.UnixMilli()-1); !errors.Is(err, errOtherWay) {
+			return r, err
+		}
 	}
 	r, err := c.values(ctx, "query", url.Values{"query": {fmt.Sprintf("%s[%dms]", text, width)}, "time": {seconds(time.UnixMilli(until.UnixMilli() - 1))}})
 	for i := range r.Series {
