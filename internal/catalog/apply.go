@@ -50,7 +50,7 @@ type Report struct {
 // Tell is the report in lines.
 func (r Report) Tell() string {
 	if len(r.Differences) == 0 {
-		return fmt.Sprintf("%d resources, nothing to change", r.Resources)
+		return counted(r.Resources) + ", nothing to change"
 	}
 	var b strings.Builder
 	for _, d := range r.Differences {
@@ -60,8 +60,16 @@ func (r Report) Tell() string {
 	for _, w := range r.Warnings {
 		fmt.Fprintln(&b, w)
 	}
-	fmt.Fprintf(&b, "%d resources, %d to change", r.Resources, len(r.Differences))
+	fmt.Fprintf(&b, "%s, %d to change", counted(r.Resources), len(r.Differences))
 	return b.String()
+}
+
+// counted is a number of resources in words.
+func counted(n int) string {
+	if n == 1 {
+		return "1 resource"
+	}
+	return fmt.Sprintf("%d resources", n)
 }
 
 // Check decodes and checks a directory's files as one set. Every mistake is

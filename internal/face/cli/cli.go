@@ -81,6 +81,9 @@ func add(root, c *cobra.Command) {
 				}
 				noun.AddCommand(verb)
 			}
+			if verbs := verbsOf(noun); len(verbs) > 1 {
+				noun.Short = strings.Join(verbs, ", ")
+			}
 			return
 		}
 	}
@@ -88,6 +91,16 @@ func add(root, c *cobra.Command) {
 		c.GroupID = GroupStart
 	}
 	root.AddCommand(c)
+}
+
+// verbsOf are the verbs of a noun, sorted.
+func verbsOf(noun *cobra.Command) []string {
+	var verbs []string
+	for _, c := range noun.Commands() {
+		verbs = append(verbs, c.Name())
+	}
+	slices.Sort(verbs)
+	return verbs
 }
 
 // nounCommand groups a noun's verbs. A noun with nothing but show or list is

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/flyball-dev/flyball/internal/adapter/memory"
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/face/cli"
@@ -465,5 +467,19 @@ func TestCompletion(t *testing.T) {
 		if out, _, code := w.run(fields...); code != 0 || !strings.HasPrefix(out, want) {
 			t.Errorf("%s: %d %q", args, code, out)
 		}
+	}
+}
+
+// What needs no server is listed beside what does.
+func TestHelpListsVerbsAddedByHand(t *testing.T) {
+	extra := &cobra.Command{Use: "event"}
+	extra.AddCommand(&cobra.Command{Use: "weigh", Run: func(*cobra.Command, []string) {}})
+	ops := []operation.Operation{operation.Define(operation.Spec[struct{}, struct{}]{
+		Noun: "event", Verb: "list", Summary: "List events", Role: operation.Viewer,
+		Handle: func(context.Context, operation.Caller, struct{}) (struct{}, error) { return struct{}{}, nil },
+	})}
+	c, _, err := cli.New(ops, extra).Find([]string{"event"})
+	if err != nil || c.Short != "list, tail, weigh" {
+		t.Errorf("help of event lists %q, %v", c.Short, err)
 	}
 }
