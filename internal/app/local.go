@@ -130,7 +130,7 @@ func sloReplay() *cobra.Command {
 	var objective, at, name string
 	var from history
 	c := &cobra.Command{
-		Use: "replay --objective FILE --data FILE.csv|--prometheus URL", Short: "Run an objective over recorded counts; needs no server", Args: cobra.NoArgs,
+		Use: "replay --objective FILE --data FILE.csv|--openmetrics FILE|--prometheus URL", Short: "Run an objective over recorded counts; needs no server", Args: cobra.NoArgs,
 		Long: "Data has columns time,good,total, one row per slot. Prints one JSON object: budget,\nburn rates, alerts that would have fired, and the forecast of exhaustion.\n\n  flyball slo replay --objective checkout.yaml --data october.csv --at 2026-10-14T12:00:00Z\n\nOf a composite, each part has data of its own:\n\n  flyball slo replay --objective buy.yaml --name buy --data buy-find=find.csv,buy-pay=pay.csv",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			files, err := readFiles([]string{objective})

@@ -2,7 +2,10 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/flyball-dev/flyball/internal/adapter/prometheus/embedded"
 	"github.com/flyball-dev/flyball/internal/adapter/prometheus/query"
 	"github.com/flyball-dev/flyball/internal/adapter/prometheus/remote"
 	"github.com/flyball-dev/flyball/internal/face/cli"
@@ -19,18 +23,19 @@ import (
 	"github.com/flyball-dev/flyball/internal/port/metric"
 )
 
-// history is where a command takes recorded counts from: a file, or a server
-// with the HTTP API of Prometheus.
+// history is where a command takes recorded counts from: a file of counts or of
+// samples, or a server with the HTTP API of Prometheus.
 type history struct {
-	data, prometheus string
-	from, until      string
+	data, openmetrics, prometheus string
+	from, until                   string
 }
 
 func (h *history) flags(f *pflag.FlagSet) {
 	f.StringVar(&h.data, "data", "", "CSV file: time,good,total")
+	f.StringVar(&h.openmetrics, "openmetrics", "", "OpenMetrics file: samples with their times, counted by the objective's queries")
 	h.remote(f)
-	f.StringVar(&h.from, "from", "", "with --prometheus: count from here, RFC 3339 (default: the objective's window before --until)")
-	f.StringVar(&h.until, "until", "", "with --prometheus: count until here, RFC 3339 (default: now)")
+	f.StringVar(&h.from, "from", "", "with --openmetrics or --prometheus: count from here, RFC 3339 (default: the objective's window before --until)")
+	f.StringVar(&h.until, "until", "", "with --openmetrics or --prometheus: count until here, RFC 3339 (default: the last sample; now)")
 }
 
 func (h *history) remote(f *pflag.FlagSet) {
@@ -39,13 +44,26 @@ func (h *history) remote(f *pflag.FlagSet) {
 
 // series is the history of an objective.
 func (h *history) series(cmd *cobra.Command, o *slo.Objective) (*slo.Series, error) {
+	given := 0
+	for _, from := range []string{h.data, h.openmetrics, h.prometheus} {
+		if from != "" {
+			given++
+		}
+	}
 	switch {
-	case h.data != "" && h.prometheus != "":
-		return nil, cli.Usage("remove one", "both --data and --prometheus are given")
+	case given > 1:
+		return nil, cli.Usage("keep one", "more than one of --data, --openmetrics and --prometheus is given")
 	case h.prometheus != "":
-		return h.counted(cmd, o)
-	case h.data == "":
-		return nil, cli.Usage("add --data FILE.csv, or --prometheus URL", "there is no history to read")
+		client, err := h.client()
+		if err != nil {
+			return nil, err
+		}
+		defer client.Close()
+		return h.counted(cmd, o, client, h.prometheus, clock.Wall().Now())
+	case h.openmetrics != "":
+		return h.imported(cmd, o)
+	case given == 0:
+		return nil, cli.Usage("add --data FILE.csv, --openmetrics FILE or --prometheus URL", "there is no history to read")
 	}
 	f, err := os.Open(h.data)
 	if err != nil {
@@ -110,37 +128,65 @@ func (h *history) client() (*remote.Client, error) {
 }
 
 // span is the minutes asked for.
-func (h *history) span(window time.Duration) (from, until, now time.Time, err error) {
-	now = clock.Wall().Now()
+func (h *history) span(window time.Duration, now time.Time) (from, until time.Time, err error) {
 	until = now
 	if h.until != "" {
 		if until, err = time.Parse(time.RFC3339, h.until); err != nil {
-			return from, until, now, cli.Usage("write it as 2026-10-14T12:00:00Z", "--until %q is not an RFC 3339 time", h.until)
+			return from, until, cli.Usage("write it as 2026-10-14T12:00:00Z", "--until %q is not an RFC 3339 time", h.until)
 		}
 	}
 	until = until.UTC().Truncate(metric.SlotWidth)
 	from = until.Add(-window)
 	if h.from != "" {
 		if from, err = time.Parse(time.RFC3339, h.from); err != nil {
-			return from, until, now, cli.Usage("write it as 2026-10-14T12:00:00Z", "--from %q is not an RFC 3339 time", h.from)
+			return from, until, cli.Usage("write it as 2026-10-14T12:00:00Z", "--from %q is not an RFC 3339 time", h.from)
 		}
 	}
 	from = from.UTC().Truncate(metric.SlotWidth)
 	if !from.Before(until) || until.Sub(from) > 400*24*time.Hour {
-		return from, until, now, cli.Usage("give at most 400 days", "there is no time between %s and %s, or too much", from.Format(time.RFC3339), until.Format(time.RFC3339))
+		return from, until, cli.Usage("give at most 400 days", "there is no time between %s and %s, or too much", from.Format(time.RFC3339), until.Format(time.RFC3339))
 	}
-	return from, until, now, nil
+	return from, until, nil
 }
 
-// counted is the history as the server's samples tell it, by the counting that
-// feeds live objectives.
-func (h *history) counted(cmd *cobra.Command, o *slo.Objective) (*slo.Series, error) {
-	client, err := h.client()
+// imported is the history that the samples of a file tell: they are put into a
+// metrics store of their own, which is then asked like any other.
+func (h *history) imported(cmd *cobra.Command, o *slo.Objective) (_ *slo.Series, err error) {
+	f, err := os.Open(h.openmetrics)
+	if err != nil {
+		return nil, problem.New(problem.NotFound, "slo.replay", "%w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, embedded.MaxImport+1))
 	if err != nil {
 		return nil, err
 	}
-	defer client.Close()
-	from, until, now, err := h.span(o.Window.Nominal())
+	if len(text) > embedded.MaxImport {
+		return nil, problem.New(problem.Invalid, "slo.replay", "%s has more than %d MiB", h.openmetrics, embedded.MaxImport>>20).
+			WithNext("write blocks with promtool tsdb create-blocks-from openmetrics, and ask a Prometheus over them: --prometheus URL")
+	}
+	dir, err := os.MkdirTemp("", "flyball-openmetrics-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	first, last, err := embedded.Import(cmd.Context(), dir, text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", h.openmetrics, err)
+	}
+	store := embedded.New(embedded.Options{Dir: dir, Retention: 100 * 365 * 24 * time.Hour, MaxBytes: 1 << 40, Logger: slog.New(slog.DiscardHandler)})
+	defer func() { err = errors.Join(err, store.Close()) }()
+	if begin := first.Truncate(metric.SlotWidth); h.from == "" && begin.After(last.Add(-o.Window.Nominal())) {
+		h.from = begin.Format(time.RFC3339)
+	}
+	// The last minute is whole once its end has come.
+	return h.counted(cmd, o, store, h.openmetrics, last.Add(metric.SlotWidth))
+}
+
+// counted is the history as an engine's samples tell it, by the counting that
+// feeds live objectives.
+func (h *history) counted(cmd *cobra.Command, o *slo.Objective, engine metric.Engine, name string, now time.Time) (*slo.Series, error) {
+	from, until, err := h.span(o.Window.Nominal(), now)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +198,7 @@ func (h *history) counted(cmd *cobra.Command, o *slo.Objective) (*slo.Series, er
 	said := map[string]bool{}
 	for begin := from; begin.Before(until); begin = begin.Add(query.MaxSpan) {
 		span := metric.Span{From: begin, Until: earlier(begin.Add(query.MaxSpan), until), Now: now}
-		if err := countInto(cmd.Context(), query.NewCounter(client), indicator, span, series, func(code, text string) {
+		if err := countInto(cmd.Context(), query.NewCounter(engine), indicator, span, series, func(code, text string) {
 			if !said[code] {
 				said[code] = true
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", o.ID(), text)
@@ -162,7 +208,7 @@ func (h *history) counted(cmd *cobra.Command, o *slo.Objective) (*slo.Series, er
 		}
 	}
 	if series.Len() == 0 {
-		return nil, problem.New(problem.NotFound, "slo.replay", "%s has no counts of %s between %s and %s", h.prometheus, o.ID(), from.Format(time.RFC3339), until.Format(time.RFC3339)).
+		return nil, problem.New(problem.NotFound, "slo.replay", "%s has no counts of %s between %s and %s", name, o.ID(), from.Format(time.RFC3339), until.Format(time.RFC3339)).
 			WithNext("try the indicator's queries there, or another --from and --until")
 	}
 	return series, nil

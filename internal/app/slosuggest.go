@@ -38,7 +38,7 @@ func sloSuggest() *cobra.Command {
 			}
 			defer client.Close()
 			if o.Now = clock.Wall().Now(); from.until != "" {
-				if _, o.Now, _, err = from.span(0x7fffffff); err != nil {
+				if _, o.Now, err = from.span(0x7fffffff, clock.Wall().Now()); err != nil {
 					return err
 				}
 			}
