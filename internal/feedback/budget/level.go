@@ -43,7 +43,6 @@ func pooled(blocks []block, dispersion float64) level {
 	if len(blocks) == 0 {
 		return level{}
 	}
-	limit := math.Inf(1)
 	ratios := make([]float64, len(blocks))
 	for i, b := range blocks {
 		ratios[i] = b.b / b.n
@@ -55,7 +54,7 @@ func pooled(blocks []block, dispersion float64) level {
 	var out level
 	bad := 0.0
 	for _, b := range blocks {
-		limit = middle + clip*math.Sqrt(dispersion*math.Max(middle, 1/b.n)/b.n)
+		limit := middle + clip*math.Sqrt(dispersion*math.Max(middle, 1/b.n)/b.n)
 		if r := b.b / b.n; r <= limit {
 			out.n += b.n
 			bad += b.b

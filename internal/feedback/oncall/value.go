@@ -23,7 +23,7 @@ func (z Zone) Location() (*time.Location, error) {
 		return loc.(*time.Location), nil
 	}
 	if z == "Local" {
-		return nil, fmt.Errorf("Local is another zone on every machine; name one such as Europe/Berlin")
+		return nil, fmt.Errorf("the zone Local is another one on every machine; name one such as Europe/Berlin")
 	}
 	loc, err := time.LoadLocation(string(z))
 	if err != nil {

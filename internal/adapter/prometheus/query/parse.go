@@ -89,9 +89,6 @@ func (s sum) negated() sum {
 	return out
 }
 
-// loose reports whether some series would come out one by one.
-func (s sum) loose() bool { return slices.ContainsFunc(s, func(t term) bool { return t.loose }) }
-
 // bare removes parentheses.
 func bare(e parser.Expr) parser.Expr {
 	for {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/flyball-dev/flyball/internal/port/metric"
@@ -52,7 +53,7 @@ var plainName = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
 func (s selector) write() string {
 	name, parts := "", []string{}
 	for _, m := range s.matchers {
-		if m.Name == labels.MetricName && m.Type == labels.MatchEqual && name == "" && plainName.MatchString(m.Value) {
+		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual && name == "" && plainName.MatchString(m.Value) {
 			name = m.Value
 			continue
 		}
@@ -67,7 +68,7 @@ func (s selector) write() string {
 // metricName is the name it asks for, empty when it asks for several.
 func (s selector) metricName() string {
 	for _, m := range s.matchers {
-		if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
+		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
 			return m.Value
 		}
 	}
@@ -139,7 +140,7 @@ func together(all []request) []request {
 	members := map[family][]int{}
 	for i, r := range all {
 		for j, m := range r.selector.matchers {
-			if m.Type == labels.MatchEqual && m.Name != labels.MetricName && m.Value != "" {
+			if m.Type == labels.MatchEqual && m.Name != model.MetricNameLabel && m.Value != "" {
 				f := family{m.Name, r.selector.without(j).text}
 				members[f] = append(members[f], i)
 			}
