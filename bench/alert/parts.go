@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/flyball-dev/flyball/bench/stage"
 )
 
 const (
@@ -107,7 +109,7 @@ func ingest(ctx context.Context, o options, p peer, _ *sink) (string, error) {
 	for n := range alerts {
 		alerts[n] = newAlert(fmt.Sprintf("svc-%03d", n%400), n)
 	}
-	before, err := cpu(p.pid())
+	before, err := stage.CPU(p.pid())
 	if err != nil {
 		return "", err
 	}
@@ -118,7 +120,7 @@ func ingest(ctx context.Context, o options, p peer, _ *sink) (string, error) {
 	took := time.Since(start)
 	// What it does about them later is part of the price.
 	time.Sleep(5 * time.Second)
-	after, err := cpu(p.pid())
+	after, err := stage.CPU(p.pid())
 	return fmt.Sprintf("%.0f\t%.2f s", float64(o.ingest)/took.Seconds(), (after-before).Seconds()*10_000/float64(o.ingest)), err
 }
 
@@ -215,18 +217,6 @@ func killed(ctx context.Context, o options) error {
 	fmt.Printf("\nkill -9 %d times during %d alerts in %d groups: %d groups lost, %d duplicates raw, %d by id\n",
 		o.kills, part*o.kills, want, want-s.groups(), raw, byID)
 	return nil
-}
-
-// cpu is the user and system time of a process so far.
-func cpu(pid int) (time.Duration, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	user, err1 := strconv.Atoi(fields[11])
-	system, err2 := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond, errors.Join(err1, err2)
 }
 
 // memory is the resident set of a process in bytes.

@@ -50,7 +50,7 @@ func flyball(ctx context.Context, p *prometheus, n int, truths []truth, length t
 	if c.history, err = prom.spent(); err != nil {
 		return c, err
 	}
-	all, err := cpu(st.Pid())
+	all, err := stage.CPU(st.Pid())
 	if err != nil {
 		return c, err
 	}
@@ -83,12 +83,12 @@ type meter struct {
 }
 
 func (m *meter) start() (err error) {
-	m.before, err = cpu(m.pid())
+	m.before, err = stage.CPU(m.pid())
 	return err
 }
 
 func (m *meter) spent() (time.Duration, error) {
-	now, err := cpu(m.pid())
+	now, err := stage.CPU(m.pid())
 	return now - m.before, err
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -94,7 +93,7 @@ func (p *prometheus) query(ctx context.Context, expr string, at time.Time) (floa
 
 // evaluate is the processor time of every rule of n objectives, once.
 func (p *prometheus) evaluate(ctx context.Context, n, services int, at time.Time) (time.Duration, error) {
-	before, err := cpu(p.cmd.Process.Pid)
+	before, err := stage.CPU(p.cmd.Process.Pid)
 	if err != nil {
 		return 0, err
 	}
@@ -105,7 +104,7 @@ func (p *prometheus) evaluate(ctx context.Context, n, services int, at time.Time
 			}
 		}
 	}
-	after, err := cpu(p.cmd.Process.Pid)
+	after, err := stage.CPU(p.cmd.Process.Pid)
 	return after - before, err
 }
 
@@ -121,19 +120,4 @@ func mistakes(ctx context.Context, p *prometheus, truths []truth, at time.Time) 
 		fmt.Fprintf(out, "svc-%03d\t%d\t%d\t%.4f %%\t%.4f %%\t%.2f×\n", s, t.total, t.bad, 100*t.ratio(), 100*v, v/t.ratio())
 	}
 	return out.Flush()
-}
-
-// cpu is the user and system time of a process so far.
-func cpu(pid int) (time.Duration, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
-	user, err := strconv.Atoi(fields[11])
-	if err != nil {
-		return 0, err
-	}
-	system, err := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond, err
 }

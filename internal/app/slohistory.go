@@ -17,6 +17,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/adapter/prometheus/query"
 	"github.com/flyball-dev/flyball/internal/adapter/prometheus/remote"
 	"github.com/flyball-dev/flyball/internal/face/cli"
+	"github.com/flyball-dev/flyball/internal/feedback/feed"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
@@ -243,31 +244,11 @@ func countInto(ctx context.Context, c metric.Counter, i metric.Indicator, span m
 	return nil
 }
 
-// asked is an objective's indicator in the words of the port.
+// asked is an objective's indicator in the words of the port, as live ones are.
 func asked(o *slo.Objective) (metric.Indicator, error) {
-	i := o.Indicator
-	text := func(s *slo.Source) string {
-		if s == nil {
-			return ""
-		}
-		return s.Query
-	}
-	out := metric.Indicator{
-		Good: text(i.Good), Bad: text(i.Bad), Total: text(i.Total), Value: text(i.Value), Failures: i.Failures,
-		Op: string(i.Op), Threshold: i.Threshold.Float64(), Counter: i.Counter, Sum: i.Kind == slo.Ratio,
-	}
-	switch {
-	case i.Kind == slo.Ratio:
-		out.Kind = metric.Ratio
-	case i.Kind == slo.Raw:
-		out.Kind = metric.Share
-	case i.Kind == slo.Threshold:
-		out.Kind = metric.Measured
-	case i.Kind == slo.Latency && i.Value != nil:
-		out.Kind = metric.Faster
-	default:
-		return out, problem.New(problem.Invalid, "slo.replay", "objective %s is counted by Flyball's own proxy, not by a Prometheus", o.ID()).
+	if !feed.Ours(o.Indicator) {
+		return metric.Indicator{}, problem.New(problem.Invalid, "slo.replay", "objective %s is counted by Flyball's own proxy, not by a Prometheus", o.ID()).
 			WithNext("write the indicator's queries in PromQL")
 	}
-	return out, nil
+	return feed.Indicator(o.Indicator, nil), nil
 }
