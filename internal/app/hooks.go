@@ -3,13 +3,11 @@ package app
 import (
 	"context"
 
-	"github.com/flyball-dev/flyball/internal/adapter/prometheus/query"
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/judge"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
-	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/port/metric"
 )
 
@@ -42,11 +40,5 @@ func judged(verdict judge.Verdict) func(any) (bool, string) {
 
 // court judges the canaries of others, on the metrics sources that are known.
 func (a *App) court() *rollout.Court {
-	return &rollout.Court{Clock: a.cfg.Clock, Counter: func(_ context.Context, source string) (metric.Counter, error) {
-		if a.ports.Metrics == nil || source != "" && source != "built-in" {
-			return nil, problem.New(problem.NotFound, "judge.show", "there is no metrics source %q", source).
-				WithNext("leave source out for the server's own metrics store")
-		}
-		return query.NewCounter(a.ports.Metrics), nil
-	}}
+	return &rollout.Court{Clock: a.cfg.Clock, Counter: func(ctx context.Context, source string) (metric.Counter, error) { return a.feeder.Counter(ctx, source) }}
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -10,15 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/adapter/memory"
 	"github.com/flyball-dev/flyball/internal/adapter/prometheus/prometheustest"
-	"github.com/flyball-dev/flyball/internal/adapter/prometheus/query"
-	"github.com/flyball-dev/flyball/internal/adapter/prometheus/remote"
 	"github.com/flyball-dev/flyball/internal/face/api"
+	"github.com/flyball-dev/flyball/internal/feedback/feed"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/judge"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
-	"github.com/flyball-dev/flyball/internal/port/metric"
 )
 
 // A Prometheus that has never heard of Flyball: six hours, scraped every 30 s.
@@ -164,22 +162,15 @@ func replayedFrom(t *testing.T, s *prometheustest.Server, objectives string) {
 // as the tolerance allows, and on v1 against itself.
 func ruled(t *testing.T, s *prometheustest.Server) {
 	t.Helper()
-	client, err := remote.New(remote.Config{URL: s.URL, Clock: clock.Wall()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	court := &rollout.Court{Clock: clock.NewVirtual(promUntil), Counter: func(_ context.Context, source string) (metric.Counter, error) {
-		if source != "prometheus" {
-			t.Errorf("source %q", source)
-		}
-		return query.NewCounter(client), nil
-	}}
+	states := memory.New(memory.Options{}).States()
+	feeder := &feed.Feeder{Reader: states, Own: feed.Connection{Name: feed.Default, URL: s.URL}, Open: remoteCounter(clock.Wall(), "test")}
+	court := &rollout.Court{Clock: clock.NewVirtual(promUntil), Counter: feeder.Counter}
 	arm := func(pod, code string) string {
 		return fmt.Sprintf(`sum(http_requests_total{pod=%q,code=~%q})`, pod, code)
 	}
 	for canary, want := range map[string]judge.Verdict{"v2": judge.Back, "v1": judge.On} {
-		out, err := court.Operations()[0].Call(t.Context(), api.Anonymous, &rollout.AskInput{Source: "prometheus", Window: 2 * time.Hour,
+		source := map[string]string{"v1": feed.Default}[canary] // the same, named or not
+		out, err := court.Operations()[0].Call(t.Context(), api.Anonymous, &rollout.AskInput{Source: source, Window: 2 * time.Hour,
 			BaselineTotal: arm("v1", ".*"), BaselineBad: arm("v1", "5.."), CanaryTotal: arm(canary, ".*"), CanaryBad: arm(canary, "5..")})
 		if err != nil {
 			t.Fatal(err)
@@ -189,9 +180,10 @@ func ruled(t *testing.T, s *prometheustest.Server) {
 		}
 	}
 	for _, in := range []rollout.AskInput{
+		{Source: "elsewhere", BaselineTotal: arm("v1", ".*"), BaselineBad: arm("v1", "5.."), CanaryTotal: arm("v1", ".*"), CanaryBad: arm("v1", "5..")},
 		{BaselineTotal: "a"},
-		{Source: "prometheus", BaselineTotal: "a_total", BaselineBad: "b_total", CanaryTotal: "c_total", CanaryBad: "d_total", Window: time.Second},
-		{Source: "prometheus", BaselineTotal: "a_total{", BaselineBad: "b_total", CanaryTotal: "c_total", CanaryBad: "d_total"},
+		{BaselineTotal: "a_total", BaselineBad: "b_total", CanaryTotal: "c_total", CanaryBad: "d_total", Window: time.Second},
+		{BaselineTotal: "a_total{", BaselineBad: "b_total", CanaryTotal: "c_total", CanaryBad: "d_total"},
 	} {
 		if out, err := court.Operations()[0].Call(t.Context(), api.Anonymous, &in); err == nil {
 			t.Errorf("%+v was judged: %+v", in, out)

@@ -48,6 +48,7 @@ type Feeder struct {
 
 	mu    sync.Mutex
 	lines map[string]*line
+	asked map[Connection]metric.Counter // for questions beside objectives
 }
 
 // line is what is known of one indicator's feeding.

@@ -156,3 +156,36 @@ func Check(counter metric.Counter, o *slo.Objective) []problem.Finding {
 	}
 	return nil
 }
+
+// Counter counts on a source by its name; without one, on the source that
+// objectives use that name none.
+func (f *Feeder) Counter(ctx context.Context, name string) (metric.Counter, error) {
+	d, err := read(ctx, f.Reader, f.Own)
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		name = d.primary
+	}
+	c, ok := d.byName[name]
+	if !ok {
+		return nil, problem.New(problem.NotFound, "slo.source", "there is no metrics source %q", name).
+			WithNext("apply a DataSource of that name, or leave it out for the server's default")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, l := range f.lines {
+		if l.counter != nil && l.source == c {
+			return l.counter, nil
+		}
+	}
+	if f.asked == nil {
+		f.asked = map[Connection]metric.Counter{}
+	}
+	if f.asked[c] == nil {
+		if f.asked[c], err = f.Open(c); err != nil {
+			return nil, err
+		}
+	}
+	return f.asked[c], nil
+}

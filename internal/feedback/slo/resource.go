@@ -91,10 +91,10 @@ func placed(file, text string, line int) File {
 	return File{Name: file, Data: []byte(strings.Repeat("\n", max(0, line-1)) + text)}
 }
 
-// applied is what the documents that are applied define.
-func applied(ctx context.Context, r projection.Reader) (*Definitions, error) {
+// applied is what the documents of some kinds that are applied define.
+func applied(ctx context.Context, r projection.Reader, kinds ...string) (*Definitions, error) {
 	var files []File
-	for _, kind := range keptAs() {
+	for _, kind := range kinds {
 		specs, entries, err := catalog.List[resource.Document](ctx, r, kind)
 		if err != nil {
 			return nil, err
@@ -111,7 +111,7 @@ func applied(ctx context.Context, r projection.Reader) (*Definitions, error) {
 
 // DataSources are the sources of metrics that are applied, in order of name.
 func DataSources(ctx context.Context, r projection.Reader) ([]Definition, error) {
-	defs, err := applied(ctx, r)
+	defs, err := applied(ctx, r, "DataSource")
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func DataSources(ctx context.Context, r projection.Reader) ([]Definition, error)
 
 // written is the objectives of the documents that are applied.
 func written(ctx context.Context, r projection.Reader) ([]*Objective, error) {
-	defs, err := applied(ctx, r)
+	defs, err := applied(ctx, r, keptAs()...)
 	if err != nil {
 		return nil, err
 	}
