@@ -5,7 +5,7 @@
 // free).
 //
 //	go run ./bench/sloth
-//	go run ./bench/sloth -n 10,100 -services 20
+//	go run ./bench/sloth -n 10,100,1000 -services 20
 //
 // Objectives beyond the services with data of their own share theirs in turn:
 // what an objective costs does not depend on who else reads its series. On
@@ -27,9 +27,9 @@ import (
 )
 
 func main() {
-	counts := flag.String("n", "10,100,1000", "numbers of objectives")
+	counts := flag.String("n", "10,100", "numbers of objectives")
 	services := flag.Int("services", 20, "services with data of their own")
-	minutes := flag.Int("minutes", 3, "how long our side is measured")
+	minutes := flag.Int("minutes", 2, "how long our side is measured")
 	flag.Parse()
 	var list []int
 	for _, text := range strings.Split(*counts, ",") {

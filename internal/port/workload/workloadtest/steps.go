@@ -48,6 +48,15 @@ func stepEnd(t *testing.T, s workload.Steps, id string) (status workload.StepSta
 	return status
 }
 
+// awaitRunning waits until a step is said to run: it may have printed before.
+func awaitRunning(t *testing.T, s workload.Steps, id string) {
+	t.Helper()
+	eventually(t, func() (string, bool) {
+		got, err := s.Observe(t.Context(), id)
+		return fmt.Sprintf("%+v, %v", got, err), err == nil && got.State == workload.StepRunning && got.Pid != 0
+	})
+}
+
 func stepOutput(t *testing.T, s workload.Steps, id string) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -119,9 +128,7 @@ func stepRunsOnce(t *testing.T, s workload.Steps) {
 func stepCancelled(t *testing.T, s workload.Steps) {
 	start(t, s, "a", workload.StepSpec{Shell: "trap '' TERM; echo begun; while :; do sleep 0.1; done", Grace: 100 * time.Millisecond})
 	awaitOutput(t, s, "a", "begun")
-	if got, err := s.Observe(t.Context(), "a"); err != nil || got.State != workload.StepRunning || got.Pid == 0 {
-		t.Errorf("before: %+v, %v", got, err)
-	}
+	awaitRunning(t, s, "a")
 	for range 2 {
 		if err := s.Cancel(t.Context(), "a", "superseded"); err != nil {
 			t.Fatal(err)
