@@ -200,11 +200,8 @@ type ServicesInput struct {
 
 // pageOf cuts a page out of a list that is ordered by name.
 func pageOf[T any](all []T, name func(T) string, after string, limit int) (page []T, next string) {
-	if limit <= 0 {
-		limit = 100
-	}
 	from := sort.Search(len(all), func(i int) bool { return after == "" || name(all[i]) > after })
-	to := min(len(all), from+min(limit, 500))
+	to := min(len(all), from+operation.Limit(limit, 100, 500))
 	if to < len(all) {
 		next = name(all[to-1])
 	}

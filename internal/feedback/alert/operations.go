@@ -125,7 +125,7 @@ func (i *Intake) reading() []operation.Operation {
 		operation.Define(operation.Spec[ListInput, Alerts]{
 			Noun: "alert", Verb: "list", Summary: "List alerts, newest first, of objectives and of senders", Role: operation.Viewer,
 			Handle: func(ctx context.Context, _ operation.Caller, in ListInput) (Alerts, error) {
-				f := projection.Filter{Index: "all", Value: "yes", After: in.After, Limit: pageSize(in.Limit), Newest: true}
+				f := projection.Filter{Index: "all", Value: "yes", After: in.After, Limit: operation.Limit(in.Limit, 100, 1000), Newest: true}
 				if in.State != "" {
 					f.Index, f.Value = "state", in.State
 				}
@@ -152,13 +152,6 @@ func (i *Intake) reading() []operation.Operation {
 	}
 }
 
-func pageSize(n int) int {
-	if n <= 0 {
-		return 100
-	}
-	return min(n, 1000)
-}
-
 func (i *Intake) integrating() []operation.Operation {
 	return []operation.Operation{
 		operation.Define(operation.Spec[CreateInput, CreatedIntegration]{
@@ -173,7 +166,7 @@ func (i *Intake) integrating() []operation.Operation {
 			Noun: "integration", Verb: "list", Summary: "List senders of alerts, without their keys", Role: operation.Viewer,
 			Handle: func(ctx context.Context, _ operation.Caller, in PageInput) (operation.Page[Integration], error) {
 				items, next, err := projection.List[Integration](ctx, operation.Reader(ctx, i.Reader), integrationName,
-					projection.Filter{Index: "all", Value: "yes", After: in.After, Limit: pageSize(in.Limit)})
+					projection.Filter{Index: "all", Value: "yes", After: in.After, Limit: operation.Limit(in.Limit, 100, 1000)})
 				for n := range items {
 					items[n].Hash = ""
 				}
@@ -275,7 +268,7 @@ func (i *Intake) silencing() []operation.Operation {
 			Noun: "silence", Verb: "list", Summary: "List silences, those that end last first", Role: operation.Viewer,
 			Handle: func(ctx context.Context, _ operation.Caller, in PageInput) (operation.Page[Silence], error) {
 				items, next, err := projection.List[Silence](ctx, operation.Reader(ctx, i.Reader), silenceName,
-					projection.Filter{Index: "all", Value: "yes", After: in.After, Limit: pageSize(in.Limit), Newest: true})
+					projection.Filter{Index: "all", Value: "yes", After: in.After, Limit: operation.Limit(in.Limit, 100, 1000), Newest: true})
 				return operation.Page[Silence]{Items: items, Next: next}, err
 			},
 		}),
@@ -292,7 +285,7 @@ func (i *Intake) silencing() []operation.Operation {
 					if f.Alert <= in.After {
 						continue
 					}
-					if len(out.Items) == pageSize(in.Limit) {
+					if len(out.Items) == operation.Limit(in.Limit, 100, 1000) {
 						out.Next = out.Items[len(out.Items)-1].Alert
 						break
 					}

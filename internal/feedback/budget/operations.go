@@ -259,10 +259,7 @@ func (b *Books) list(ctx context.Context, in ListInput) (operation.Page[Row], er
 		}
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].Key() < all[j].Key() })
-	limit := min(in.Limit, 100)
-	if limit <= 0 {
-		limit = 20
-	}
+	limit := operation.Limit(in.Limit, 20, 100)
 	out := operation.Page[Row]{Items: []Row{}}
 	for i, o := range all {
 		if i == limit {

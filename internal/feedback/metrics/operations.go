@@ -82,11 +82,7 @@ func (d *Desk) targets(ctx context.Context) ([]metric.Target, error) {
 func (d *Desk) list(ctx context.Context, in ListInput) (operation.Page[Target], error) {
 	targets, err := d.targets(ctx)
 	out := operation.Page[Target]{Items: []Target{}}
-	limit := in.Limit
-	if limit <= 0 {
-		limit = 100
-	}
-	limit = min(limit, 1000)
+	limit := operation.Limit(in.Limit, 100, 1000)
 	for _, t := range targets {
 		cursor := t.Job + " " + t.Address
 		if strings.Compare(cursor, in.After) <= 0 && in.After != "" || in.Down && t.Up {

@@ -291,11 +291,8 @@ func page[T any](all []T, after string, limit int) operation.Page[T] {
 	if _, err := fmt.Sscanf(after, "%d", &skip); err != nil || skip < 0 {
 		skip = 0
 	}
-	if limit <= 0 {
-		limit = 100
-	}
 	rest := all[min(skip, len(all)):]
-	out := operation.Page[T]{Items: slices.Concat([]T{}, rest[:min(limit, 500, len(rest))])}
+	out := operation.Page[T]{Items: slices.Concat([]T{}, rest[:min(operation.Limit(limit, 100, 500), len(rest))])}
 	if len(out.Items) < len(rest) {
 		out.Next = fmt.Sprint(skip + len(out.Items))
 	}

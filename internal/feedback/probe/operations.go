@@ -139,11 +139,7 @@ func (d *Desk) scope(ctx context.Context, in ShowInput) (operation.Scope, error)
 func (d *Desk) list(ctx context.Context, in ListInput) (operation.Page[Row], error) {
 	specs, entries, err := catalog.List[Spec](ctx, operation.Reader(ctx, d.Reader), KindProbe)
 	out := operation.Page[Row]{Items: []Row{}}
-	limit := in.Limit
-	if limit <= 0 {
-		limit = 100
-	}
-	limit = min(limit, 1000)
+	limit := operation.Limit(in.Limit, 100, 1000)
 	for i, e := range entries {
 		name := e.Metadata.Name
 		if name <= in.After || in.Service != "" && specs[i].Service != in.Service {

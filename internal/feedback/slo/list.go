@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 )
 
@@ -172,11 +173,7 @@ func Select(all []Standing, in ListInput) (Listing, error) {
 		})
 		rows = rows[from:]
 	}
-	limit := in.Limit
-	if limit <= 0 {
-		limit = 100
-	}
-	if limit = min(limit, 1000); len(rows) > limit {
+	if limit := operation.Limit(in.Limit, 100, 1000); len(rows) > limit {
 		rows = rows[:limit]
 		l.Next = rows[limit-1].rank.cursor()
 	}

@@ -26,10 +26,7 @@ func Operations(r projection.Reader) []operation.Operation {
 		operation.Define(operation.Spec[ListInput, operation.Page[Artifact]]{
 			Noun: "artifact", Verb: "list", Summary: "List artifacts, newest first", Role: operation.Viewer,
 			Handle: func(ctx context.Context, _ operation.Caller, in ListInput) (operation.Page[Artifact], error) {
-				f := projection.Filter{Index: "all", Value: "yes", After: in.After, Limit: min(in.Limit, 500), Newest: true}
-				if f.Limit <= 0 {
-					f.Limit = 50
-				}
+				f := projection.Filter{Index: "all", Value: "yes", After: in.After, Limit: operation.Limit(in.Limit, 50, 500), Newest: true}
 				if in.Service != "" {
 					f.Index, f.Value = "service", in.Service
 				}

@@ -140,10 +140,7 @@ func (d *Desk) get(ctx context.Context, r projection.Reader, name string) (Run, 
 }
 
 func (d *Desk) list(ctx context.Context, _ operation.Caller, in ListInput) (operation.Page[Run], error) {
-	f := projection.Filter{Index: "all", Value: "yes", After: in.After, Limit: min(in.Limit, 500), Newest: true}
-	if f.Limit <= 0 {
-		f.Limit = 50
-	}
+	f := projection.Filter{Index: "all", Value: "yes", After: in.After, Limit: operation.Limit(in.Limit, 50, 500), Newest: true}
 	switch {
 	case in.Change != "":
 		f.Index, f.Value = "change", in.Change

@@ -151,7 +151,7 @@ type ActionListInput struct {
 }
 
 func (d *Desk) actions(ctx context.Context, _ operation.Caller, in ActionListInput) (operation.Page[action.Action], error) {
-	f := projection.Filter{Index: "open", Value: "yes", After: in.After, Limit: limit(in.Limit), Newest: true}
+	f := projection.Filter{Index: "open", Value: "yes", After: in.After, Limit: operation.Limit(in.Limit, 50, 500), Newest: true}
 	switch {
 	case in.Subject != "":
 		f.Index, f.Value = "subject", in.Subject
@@ -162,15 +162,8 @@ func (d *Desk) actions(ctx context.Context, _ operation.Caller, in ActionListInp
 	return operation.Page[action.Action]{Items: items, Next: next}, err
 }
 
-func limit(n int) int {
-	if n <= 0 {
-		return 50
-	}
-	return min(n, 500)
-}
-
 func (d *Desk) list(ctx context.Context, _ operation.Caller, in ListInput) (Releases, error) {
-	f := projection.Filter{Index: "all", Value: "yes", After: in.After, Limit: limit(in.Limit), Newest: true}
+	f := projection.Filter{Index: "all", Value: "yes", After: in.After, Limit: operation.Limit(in.Limit, 50, 500), Newest: true}
 	if in.Change != "" {
 		f.Index, f.Value = "change", in.Change
 	}

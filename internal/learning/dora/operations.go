@@ -173,10 +173,7 @@ func listed(places []Place, w Window, limit int) (out []Delivery, more bool) {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Delivery) int { return b.At.Compare(a.At) })
-	if limit <= 0 {
-		limit = 100
-	}
-	limit = min(limit, 1000)
+	limit = operation.Limit(limit, 100, 1000)
 	return out[:min(len(out), limit)], len(out) > limit
 }
 
