@@ -37,7 +37,7 @@ var Rooms = []Room{
 		Path: "internal/catalog", What: "the nouns all subjects share: Service, Team, Environment",
 		May:   []string{"internal/port", "internal/kernel"},
 		Why:   "all subjects know these nouns, so these nouns know no subject",
-		Order: []string{".", "access"},
+		Order: []string{".", "access", "condition"},
 		Why2:  "who may do what is said in terms of teams and environments",
 	},
 	{
@@ -168,7 +168,7 @@ var Guards = []Guard{
 	{"go.yaml.in/", []string{"internal/kernel/resource", "internal/flow/pipeline", "internal/feedback/slo", "internal/feedback/oncall", "internal/learning/dora", "internal/face/cli"},
 		"resources are decoded in one place, with file, line and column; the others read or write foreign documents, or have a key of two shapes"},
 	{"github.com/go-json-experiment/", []string{"internal/kernel/event"}, "events are decoded by the million, and this is what encoding/json is to become; nobody else needs to know"},
-	{"cel.dev/cel-go/", []string{"internal/flow/pipeline", "internal/feedback/policy"}, "two rooms let users write conditions; others do not need a language"},
+	{"cel.dev/cel-go/", []string{"internal/flow/pipeline", "internal/catalog/condition"}, "conditions are compiled and bounded in one place; pipelines speak the language of GitHub Actions on top of it"},
 	{"github.com/chromedp/", nil, "a browser is for tests"},
 	{"pgregory.net/rapid", nil, "properties are for tests"},
 }

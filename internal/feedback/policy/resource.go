@@ -76,8 +76,7 @@ func Kinds() []*resource.Kind {
 
 // Bounds on one policy.
 const (
-	maxLevels    = 20
-	maxCondition = 1000 // bytes
+	maxLevels = 20
 )
 
 func validate(c *resource.Checker, s *Spec) {
@@ -113,7 +112,7 @@ func checkRule(c *resource.Checker, at, name, when string, share catalog.Percent
 		c.Errorf(at+"name", "duplicate-name", "%q is used twice; reasons refer to it", name)
 	}
 	names[name] = true
-	if _, err := compile(when); err != nil {
+	if err := language.Check(when); err != nil {
 		c.Errorf(at+"when", "condition", "%s", err)
 	}
 	if share < 0 || share > 100 {

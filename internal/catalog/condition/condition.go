@@ -1,0 +1,127 @@
+// Package condition compiles and evaluates the conditions that people write in
+// resources, in CEL (https://cel.dev): when a budget policy slows a release,
+// say, or when a runbook may run by itself.
+//
+// A Language is the variables that one kind of condition may ask about. What it
+// compiles is bounded in length and in the work of one evaluation, and kept,
+// because conditions are few and asked often.
+package condition
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"cel.dev/cel-go/cel"
+)
+
+// Bounds on one condition.
+const (
+	MaxLength = 1000   // bytes
+	costLimit = 10_000 // in CEL's own units; twenty comparisons need fewer than a hundred
+	maxKept   = 1000   // programs; beyond it everything is compiled anew
+)
+
+// Type is what a variable holds.
+type Type int
+
+// The types.
+const (
+	Text   Type = iota // string
+	Number             // float64; whole numbers compare with it
+	Words              // map[string]string
+)
+
+var types = map[Type]*cel.Type{Text: cel.StringType, Number: cel.DoubleType, Words: cel.MapType(cel.StringType, cel.StringType)}
+
+// Language is one set of variables. It is safe for concurrent use.
+type Language struct {
+	example   string
+	variables map[string]Type
+	environ   func() (*cel.Env, error)
+
+	mu   sync.Mutex
+	kept map[string]cel.Program
+}
+
+// New makes a language. example is a condition in it, shown to whoever wrote
+// none.
+func New(example string, variables map[string]Type) *Language {
+	return &Language{
+		example: example, variables: variables, kept: map[string]cel.Program{},
+		environ: sync.OnceValues(func() (*cel.Env, error) {
+			options := []cel.EnvOption{cel.CrossTypeNumericComparisons(true)}
+			for name, t := range variables {
+				options = append(options, cel.Variable(name, types[t]))
+			}
+			return cel.NewEnv(options...)
+		}),
+	}
+}
+
+// Variables lists the names a condition may use, in order.
+func (l *Language) Variables() []string { return slices.Sorted(maps.Keys(l.variables)) }
+
+// Check says what is wrong with a condition, for its author; nil if nothing is.
+func (l *Language) Check(condition string) error {
+	_, err := l.program(condition)
+	return err
+}
+
+// Holds evaluates a condition. Every variable of the language has its value.
+func (l *Language) Holds(condition string, values map[string]any) (bool, error) {
+	program, err := l.program(condition)
+	if err != nil {
+		return false, err
+	}
+	v, _, err := program.Eval(values)
+	if err != nil {
+		return false, fmt.Errorf("%q: %w", condition, err)
+	}
+	b, ok := v.Value().(bool)
+	if !ok {
+		return false, fmt.Errorf("%q gave %v", condition, v.Value())
+	}
+	return b, nil
+}
+
+func (l *Language) program(condition string) (cel.Program, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if program, ok := l.kept[condition]; ok {
+		return program, nil
+	}
+	program, err := l.compile(condition)
+	if err != nil {
+		return nil, err
+	}
+	if len(l.kept) >= maxKept {
+		clear(l.kept)
+	}
+	l.kept[condition] = program
+	return program, nil
+}
+
+func (l *Language) compile(condition string) (cel.Program, error) {
+	if strings.TrimSpace(condition) == "" {
+		return nil, fmt.Errorf("a condition is required, such as %s", l.example)
+	}
+	if len(condition) > MaxLength {
+		return nil, fmt.Errorf("the condition is longer than %d bytes", MaxLength)
+	}
+	env, err := l.environ()
+	if err != nil {
+		return nil, err
+	}
+	ast, issues := env.Compile(condition)
+	if issues.Err() != nil {
+		first := issues.Errors()[0]
+		return nil, fmt.Errorf("%q, column %d: %s", condition, first.Location.Column()+1, first.Message)
+	}
+	if ast.OutputType() != cel.BoolType {
+		return nil, fmt.Errorf("%q gives a %s; a condition is true or false", condition, ast.OutputType())
+	}
+	return env.Program(ast, cel.CostLimit(costLimit))
+}
