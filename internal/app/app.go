@@ -25,7 +25,6 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 	"github.com/flyball-dev/flyball/internal/port/image"
 	"github.com/flyball-dev/flyball/internal/port/measure"
-	"github.com/flyball-dev/flyball/internal/port/metric"
 	"github.com/flyball-dev/flyball/internal/port/notify"
 	"github.com/flyball-dev/flyball/internal/port/probe"
 	"github.com/flyball-dev/flyball/internal/port/repository"
@@ -46,8 +45,8 @@ type Ports struct {
 	Notifier notify.Notifier
 	Prober   probe.Prober // may be nil
 	Metrics  Metrics      // the server's own metrics store; may be nil
-	// Counter counts on a metrics server somewhere else; nil: none is asked.
-	Counter func(feed.Connection) (metric.Counter, error)
+	// Engine is a metrics server somewhere else; nil: none is asked.
+	Engine func(feed.Connection) (slo.Metrics, error)
 	// Open opens the repository a service file names.
 	Open func(ctx context.Context, path string) (repository.Repository, error)
 }
@@ -128,7 +127,7 @@ func New(cfg Config, ports Ports) (*App, error) {
 		Log: a.log, Sync: a.sync, Clock: cfg.Clock,
 		Origin: func(indicator string) (slo.Origin, bool) { return a.feeder.Origin(indicator) },
 		Wake:   func(key string) { a.controls.Wake("objective", key) }})
-	a.feeder = &feed.Feeder{Watcher: a.watcher, Reader: a.env.Reader, Blobs: ports.Store.Blobs(), Clock: cfg.Clock, Open: a.counter,
+	a.feeder = &feed.Feeder{Watcher: a.watcher, Reader: a.env.Reader, Blobs: ports.Store.Blobs(), Clock: cfg.Clock, Open: a.counter, Metrics: a.metricsOf,
 		Own: feed.Connection{Name: feed.Default, URL: cfg.Prometheus}}
 	if cfg.Prometheus == "" {
 		a.feeder.Own.Name = feed.BuiltIn

@@ -12,19 +12,28 @@ import (
 
 // counter counts on the server's own metrics store, or on one somewhere else.
 func (a *App) counter(to feed.Connection) (metric.Counter, error) {
-	switch {
-	case to.Name == feed.BuiltIn && to.URL == "" && a.ports.Metrics != nil:
-		return query.NewCounter(a.ports.Metrics), nil
-	case a.ports.Counter == nil || to.Name == feed.BuiltIn:
-		return nil, problem.New(problem.Unavailable, "slo.source", "this server asks no metrics engines")
+	e, err := a.metricsOf(to)
+	if err != nil {
+		return nil, err
 	}
-	return a.ports.Counter(to)
+	return query.NewCounter(e), nil
 }
 
-// remoteCounter counts on metrics servers somewhere else, with secrets from the
+// metricsOf is the server's own metrics store, or one somewhere else.
+func (a *App) metricsOf(to feed.Connection) (slo.Metrics, error) {
+	switch {
+	case to.Name == feed.BuiltIn && to.URL == "" && a.ports.Metrics != nil:
+		return a.ports.Metrics, nil
+	case a.ports.Engine == nil || to.URL == "":
+		return nil, problem.New(problem.Unavailable, "slo.source", "this server asks no metrics engines")
+	}
+	return a.ports.Engine(to)
+}
+
+// remoteEngine asks metrics servers somewhere else, with secrets from the
 // server's environment.
-func remoteCounter(c clock.Clock, version string) func(feed.Connection) (metric.Counter, error) {
-	return func(to feed.Connection) (metric.Counter, error) {
+func remoteEngine(c clock.Clock, version string) func(feed.Connection) (slo.Metrics, error) {
+	return func(to feed.Connection) (slo.Metrics, error) {
 		client, err := remote.New(remote.Config{
 			URL: to.URL, BearerSecret: to.BearerSecret, User: to.User, PasswordSecret: to.PasswordSecret, Tenant: to.Tenant,
 			Secret: stepSecret, Clock: c, UserAgent: "flyball/" + version,
@@ -32,7 +41,7 @@ func remoteCounter(c clock.Clock, version string) func(feed.Connection) (metric.
 		if err != nil {
 			return nil, err
 		}
-		return query.NewCounter(client), nil
+		return client, nil
 	}
 }
 

@@ -94,6 +94,7 @@ func (a *App) assemble() {
 	a.env.Sources["steps"] = workshop.Source
 	runs := &pipeline.Desk{Log: a.log, Reader: reader, Sync: a.sync, Steps: a.ports.Steps, Secret: stepSecret}
 	policies := &policy.Policies{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Budgets: a.budgets(), Measured: a.measured}
+	backtests := &policy.Backtests{Reader: reader, Clock: a.cfg.Clock, Objectives: a.watcher, Incidents: a.watcher.Incidents, Deployments: a.deployments, Kinds: Kinds}
 	a.parts.books = a.books()
 	a.parts.probes = &probe.Desk{Reader: reader, Blobs: a.ports.Store.Blobs(), Prober: a.ports.Prober, Objectives: a.watcher, Clock: a.cfg.Clock}
 	incidents := &incident.Incidents{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Costs: a.parts.books.Incident}
@@ -119,7 +120,7 @@ func (a *App) assemble() {
 	a.Operations = slices.Concat(
 		a.parts.applier.Operations(), a.parts.access.Operations(),
 		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(), a.court().Operations(),
-		a.watcher.Operations(), a.metricsDesk().Operations(), a.parts.probes.Operations(), (&count.Desk{Reader: reader, Objectives: a.watcher}).Operations(), a.parts.books.Operations(), policies.Operations(), a.intake.Operations(), incidents.Operations(), a.parts.schedules.Operations(),
+		a.watcher.Operations(), a.metricsDesk().Operations(), a.parts.probes.Operations(), (&count.Desk{Reader: reader, Objectives: a.watcher}).Operations(), a.parts.books.Operations(), policies.Operations(), backtests.Operations(), a.intake.Operations(), incidents.Operations(), a.parts.schedules.Operations(),
 		a.feeder.Operations(), api.EventOperations(a.ports.Store), insight.Operations(), explain.Operations(), operate.Operations(),
 	)
 	a.narrow(a.Operations)

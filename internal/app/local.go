@@ -25,7 +25,7 @@ import (
 // localCommands need no server: they are pure functions of files.
 func localCommands(ops []operation.Operation) []*cobra.Command {
 	objectives := &cobra.Command{Use: "slo"}
-	objectives.AddCommand(sloValidate(), sloExplain(), sloReplay(), sloExport(ops), sloBacktest(), sloSuggest())
+	objectives.AddCommand(sloValidate(), sloExplain(), sloReplay(), sloExport(ops), sloBacktest(ops), sloSuggest(ops))
 	rollouts := &cobra.Command{Use: "rollout"}
 	rollouts.AddCommand(judgeCommand())
 	return []*cobra.Command{objectives, rollouts, eventsCommand(), oncallCommands()}

@@ -11,12 +11,14 @@ import (
 
 	"github.com/flyball-dev/flyball/internal/adapter/memory"
 	"github.com/flyball-dev/flyball/internal/adapter/prometheus/prometheustest"
+	"github.com/flyball-dev/flyball/internal/adapter/prometheus/query"
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/feedback/feed"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/judge"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
+	"github.com/flyball-dev/flyball/internal/port/metric"
 )
 
 // A Prometheus that has never heard of Flyball: six hours, scraped every 30 s.
@@ -88,7 +90,7 @@ func TestOnAStrangersPrometheus(t *testing.T) {
 	t.Setenv("FLYBALL_SERVER", "")
 	until := promUntil.Format(time.RFC3339)
 	out, talk, code := command(t, "slo", "suggest", "--prometheus", s.URL, "--until", until, "--days", "1", "-o", "json")
-	var list suggested
+	var list slo.Suggestions
 	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 {
 		t.Fatalf("exit code %d: %v\n%s%s", code, err, out, talk)
 	}
@@ -163,7 +165,10 @@ func replayedFrom(t *testing.T, s *prometheustest.Server, objectives string) {
 func ruled(t *testing.T, s *prometheustest.Server) {
 	t.Helper()
 	states := memory.New(memory.Options{}).States()
-	feeder := &feed.Feeder{Reader: states, Own: feed.Connection{Name: feed.Default, URL: s.URL}, Open: remoteCounter(clock.Wall(), "test")}
+	feeder := &feed.Feeder{Reader: states, Own: feed.Connection{Name: feed.Default, URL: s.URL}, Open: func(to feed.Connection) (metric.Counter, error) {
+		e, err := remoteEngine(clock.Wall(), "test")(to)
+		return query.NewCounter(e), err
+	}}
 	court := &rollout.Court{Clock: clock.NewVirtual(promUntil), Counter: feeder.Counter}
 	arm := func(pod, code string) string {
 		return fmt.Sprintf(`sum(http_requests_total{pod=%q,code=~%q})`, pod, code)

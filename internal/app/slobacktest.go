@@ -1,14 +1,10 @@
 package app
 
 import (
-	"cmp"
-	"fmt"
+	"context"
 	"io"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,18 +12,13 @@ import (
 	"github.com/flyball-dev/flyball/internal/face/cli"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
+	"github.com/flyball-dev/flyball/internal/flow/release"
+	"github.com/flyball-dev/flyball/internal/kernel/action"
+	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
-	"github.com/flyball-dev/flyball/internal/kernel/resource"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
+	"github.com/flyball-dev/flyball/internal/learning/dora"
 )
-
-// backtested is what slo backtest prints.
-type backtested struct {
-	From     time.Time            `json:"from"`
-	To       time.Time            `json:"to"`
-	Alerts   []slo.AlertScore     `json:"alerts"`
-	Policies []policy.BudgetScore `json:"budget_policies"`
-	Notes    []string             `json:"notes,omitempty"`
-}
 
 // backtest is the command's flags.
 type backtest struct {
@@ -38,24 +29,27 @@ type backtest struct {
 	decisions                    bool
 }
 
-func sloBacktest() *cobra.Command {
+func sloBacktest(ops []operation.Operation) *cobra.Command {
 	var b backtest
 	c := &cobra.Command{
-		Use: "backtest --objective FILE… --data FILE", Short: "Score alert and budget policies over recorded history; needs no server", Args: cobra.NoArgs,
-		Long: "Every alert policy of every objective given is run over the history by the functions\nthat run live, and scored against the incidents; every budget policy against the\noutcomes of the deployments. Variants are objectives of their own in the files.\n\n  flyball slo backtest --objective variants.yaml --data october.csv --incidents incidents.csv\n  flyball slo backtest --objective checkout.yaml --data october.csv --deployments deploys.csv --budget-policy careful.yaml -o json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use: "backtest OBJECTIVE… | --objective FILE… --data FILE", Short: "Score alert and budget policies over recorded history",
+		Long: "Every alert policy is run over the history by the functions that run live, and\nscored against the incidents; every budget policy against what became of the\nchanges. Variants are objectives of their own in the files.\n\nOf objectives of the server by key, with its slots, incidents and deployments:\n\n  flyball slo backtest checkout.prod.availability\n  flyball slo backtest checkout.prod.availability --objective variants.yaml --budget-policy careful.yaml\n\nOf files, without a server:\n\n  flyball slo backtest --objective variants.yaml --data october.csv --incidents incidents.csv\n  flyball slo backtest --objective checkout.yaml --data october.csv --deployments deploys.csv --budget-policy careful.yaml -o json",
+		RunE: func(cmd *cobra.Command, keys []string) error {
 			session, err := cli.For(cmd)
 			if err != nil {
 				return err
+			}
+			if len(keys) > 0 {
+				return b.ask(cmd, session, byName(ops, "slo.backtest"), keys)
+			}
+			if len(b.objectives) == 0 {
+				return cli.Usage("name an objective of the server, such as checkout.prod.availability, or add --objective FILE --data FILE.csv", "there is nothing to test")
 			}
 			out, err := b.run(cmd)
 			if err != nil {
 				return err
 			}
-			if session.Format != "table" {
-				return session.Print(out)
-			}
-			return out.table(session.Out)
+			return session.Print(out)
 		},
 	}
 	f := c.Flags()
@@ -67,12 +61,56 @@ func sloBacktest() *cobra.Command {
 	f.StringSliceVar(&b.policies, "budget-policy", nil, "files with BudgetPolicy resources, beside the built-in one")
 	f.DurationVar(&b.grace, "grace", 0, "a page this long after an incident's end still counts as its")
 	f.BoolVar(&b.decisions, "decisions", false, "print each change with what each budget policy would have done (json)")
-	_ = c.MarkFlagRequired("objective")
 	return c
 }
 
-func (b *backtest) run(cmd *cobra.Command) (backtested, error) {
-	var out backtested
+// ask has a server test objectives of its own, one after the other.
+func (b *backtest) ask(cmd *cobra.Command, session *cli.Session, op operation.Operation, keys []string) error {
+	for flag, value := range map[string]string{"data": b.data.data, "openmetrics": b.data.openmetrics, "prometheus": b.data.prometheus, "incidents": b.incidents, "deployments": b.deployments, "name": b.name} {
+		if value != "" {
+			return cli.Usage("leave --"+flag+" out, or give --objective FILE instead of a key", "an objective of the server is tested on what the server has recorded, not on --%s", flag)
+		}
+	}
+	in := policy.BacktestInput{Grace: b.grace, Decisions: b.decisions, Variants: map[string]string{}, Policies: map[string]string{}}
+	for _, read := range []struct {
+		paths []string
+		into  map[string]string
+	}{{b.objectives, in.Variants}, {b.policies, in.Policies}} {
+		files, err := readFiles(read.paths)
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			read.into[f.Name] = string(f.Data)
+		}
+	}
+	for flag, at := range map[string]struct {
+		text string
+		into *time.Time
+	}{"from": {b.data.from, &in.From}, "until": {b.data.until, &in.To}} {
+		if at.text == "" {
+			continue
+		}
+		var err error
+		if *at.into, err = time.Parse(time.RFC3339, at.text); err != nil {
+			return cli.Usage("write it as 2026-10-14T12:00:00Z", "--%s %q is not an RFC 3339 time", flag, at.text)
+		}
+	}
+	for _, key := range keys {
+		in.Objective = key
+		raw, err := session.Call(cmd.Context(), op, &in)
+		if err != nil {
+			return err
+		}
+		if err := session.Show(op, raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *backtest) run(cmd *cobra.Command) (policy.Backtested, error) {
+	var out policy.Backtested
 	files, err := readFiles(b.objectives)
 	if err != nil {
 		return out, err
@@ -89,16 +127,14 @@ func (b *backtest) run(cmd *cobra.Command) (backtested, error) {
 		}
 		objectives = []*slo.Objective{o}
 	}
-	incidents, err := recorded(b.incidents, slo.ReadIncidents)
-	if err != nil {
+	r := policy.Records{Grace: b.grace, Decisions: b.decisions}
+	if r.Incidents, err = recorded(b.incidents, slo.ReadIncidents); err != nil {
 		return out, err
 	}
-	deployments, err := recorded(b.deployments, slo.ReadDeployments)
-	if err != nil {
+	if r.Deployments, err = recorded(b.deployments, slo.ReadDeployments); err != nil {
 		return out, err
 	}
-	policies, err := b.budgetPolicies()
-	if err != nil {
+	if r.Policies, err = b.budgetPolicies(); err != nil {
 		return out, err
 	}
 	for _, o := range objectives {
@@ -106,27 +142,17 @@ func (b *backtest) run(cmd *cobra.Command) (backtested, error) {
 		if err != nil {
 			return out, err
 		}
-		out.From, out.To = events.Bounds()
 		if b.incidents != "" || b.deployments == "" {
-			scores, err := slo.BacktestAlerts(o, events, incidents, b.grace)
-			if err != nil {
+			if err := out.Alert(o, events, r); err != nil {
 				return out, err
 			}
-			out.Alerts = append(out.Alerts, scores...)
 		}
-		for _, p := range policies {
-			s, err := policy.Backtest(p, o, events, deployments)
-			if err != nil {
-				return out, err
-			}
-			if !b.decisions {
-				s.Decisions = nil
-			}
-			out.Policies = append(out.Policies, s)
+		if b.deployments == "" {
+			continue
 		}
-	}
-	if b.deployments != "" {
-		out.Notes = append(out.Notes, "a change that a policy would have blocked was released all the same, so its outcome is known; one that was blocked then has no outcome to score")
+		if err := out.Budget(o, events, r); err != nil {
+			return out, err
+		}
 	}
 	return out, nil
 }
@@ -144,13 +170,8 @@ func recorded[T any](path string, read func(string, io.Reader) ([]T, error)) ([]
 	return read(path, f)
 }
 
-// budgetPolicies are the built-in policy and those of files; none without
-// deployments to try them on.
+// budgetPolicies are the built-in policy and those of files.
 func (b *backtest) budgetPolicies() ([]policy.Named, error) {
-	if b.deployments == "" {
-		return nil, nil
-	}
-	out := []policy.Named{{Name: policy.DefaultName, Spec: policy.Default()}}
 	files := map[string][]byte{}
 	for _, path := range b.policies {
 		data, err := os.ReadFile(path)
@@ -159,58 +180,55 @@ func (b *backtest) budgetPolicies() ([]policy.Named, error) {
 		}
 		files[path] = data
 	}
-	if len(files) == 0 {
-		return out, nil
-	}
-	set, findings := resource.Load(Kinds(), files)
-	if set == nil {
-		return nil, resource.Refuse("slo.backtest", findings)
-	}
-	specs, meta := resource.Specs[policy.Spec](set, policy.KindBudgetPolicy)
-	for i := range specs {
-		out = append(out, policy.Named{Name: meta[i].Name, Spec: specs[i]})
-	}
-	slices.SortStableFunc(out[1:], func(a, b policy.Named) int { return cmp.Compare(a.Name, b.Name) })
-	return out, nil
+	more, err := policy.Read(Kinds(), files)
+	return append([]policy.Named{policy.BuiltIn()}, more...), err
 }
 
-// table writes the scores for people.
-func (b backtested) table(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "from %s to %s\n", b.From.UTC().Format(time.RFC3339), b.To.UTC().Format(time.RFC3339))
-	if len(b.Alerts) > 0 {
-		fmt.Fprintln(t, "OBJECTIVE\tPOLICY\tSEVERITY\tPAGES\tTRUE\tPRECISION\tFOUND\tRECALL\tDETECTION\tRESET")
+// deployments is what became of the changes of a place: those that were
+// released, and those that the gate stopped and that were never released.
+func (a *App) deployments(ctx context.Context, service, environment string) ([]slo.Deployment, error) {
+	reader := operation.Reader(ctx, a.env.Reader)
+	delivered, err := dora.Load(ctx, reader, service, environment)
+	if err != nil {
+		return nil, err
 	}
-	for _, s := range b.Alerts {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%d of %d\t%s\t%s\t%s\n", s.Objective, s.Policy, s.Severity, s.Pages, s.True, percentOr(s.Precision),
-			s.Found, s.Incidents, percentOr(s.Recall), secondsOr(s.DetectionMedian), secondsOr(s.ResetMedian))
+	var out []slo.Deployment
+	for _, d := range delivered.Deliveries {
+		outcome := slo.OutcomeFailed // it hurt, or was taken back
+		if d.Verdict == dora.VerdictGood {
+			outcome = slo.OutcomeOK
+		}
+		out = append(out, slo.Deployment{Time: d.StartedAt, Change: d.Change, Kind: d.Kind, Outcome: outcome})
 	}
-	if len(b.Policies) > 0 {
-		fmt.Fprintln(t, "OBJECTIVE\tBUDGET POLICY\tCHANGES\tALLOWED\tSLOWED\tBLOCKED\tOF THESE FAILED\tFAILED IN ALL\tPRECISION\tRECALL\tNO OUTCOME")
+	f := projection.Filter{Index: "place", Value: release.PlaceKey(service, environment), Limit: projection.MaxPage}
+	for {
+		page, next, err := projection.List[release.Release](ctx, reader, release.ProjectionName, f)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page {
+			stopped, err := stopped(ctx, reader, r)
+			if err != nil {
+				return nil, err
+			}
+			if stopped {
+				out = append(out, slo.Deployment{Time: r.ProposedAt, Change: r.Change, Kind: r.Kind, Outcome: slo.OutcomeBlocked})
+			}
+		}
+		if f.After = next; next == "" {
+			slices.SortStableFunc(out, func(a, b slo.Deployment) int { return a.Time.Compare(b.Time) })
+			return out, nil
+		}
 	}
-	for _, s := range b.Policies {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%d\n", s.Objective, s.Policy, s.Changes, s.Allowed, s.Slowed, s.Blocked, s.BlockedFailed, s.Failed,
-			percentOr(s.Precision), percentOr(s.Recall), s.WithoutOutcome)
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	if len(b.Notes) > 0 {
-		fmt.Fprintln(w, strings.Join(b.Notes, "\n"))
-	}
-	return nil
 }
 
-func percentOr(x *float64) string {
-	if x == nil {
-		return "–"
+// stopped reports whether the gate kept a release from ever starting.
+func stopped(ctx context.Context, r projection.Reader, rel release.Release) (bool, error) {
+	if len(rel.Rollouts) > 0 {
+		return false, nil
 	}
-	return strconv.FormatFloat(100**x, 'f', 0, 64) + " %"
-}
-
-func secondsOr(x *float64) string {
-	if x == nil {
-		return "–"
-	}
-	return (time.Duration(*x) * time.Second).String()
+	actions, _, err := projection.List[action.Action](ctx, r, action.ProjectionName, projection.Filter{Index: "subject", Value: "release/" + rel.Release, Limit: 10})
+	return slices.ContainsFunc(actions, func(a action.Action) bool {
+		return a.Type == release.ActionStart && a.StartedAt.IsZero() && a.Gate != nil && a.Gate.Phase == action.Blocked
+	}), err
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/tools/txtar"
+
+	"github.com/flyball-dev/flyball/internal/feedback/policy"
 )
 
 // Recorded histories and what every policy would have made of them, computed by
@@ -75,7 +77,7 @@ func minuteCSV(t *testing.T, text string) string {
 // scores is the command's JSON, a line for each policy.
 func scores(t *testing.T, out string) string {
 	t.Helper()
-	var b backtested
+	var b policy.Backtested
 	if err := json.Unmarshal([]byte(out), &b); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -114,7 +114,7 @@ func RunUp(ctx context.Context, o UpOptions) error {
 	}, Ports{
 		Store: st, Runtime: local.NewWorkloads(client), Router: router, Measures: local.NewSource(client),
 		Steps: local.NewSteps(filepath.Join(state, "steps")), Images: images, Notifier: webhook.New(o.Clock),
-		Metrics: metrics, Counter: remoteCounter(o.Clock, o.Version), Prober: probe.New(o.Clock), Open: opener(o.Repository),
+		Metrics: metrics, Engine: remoteEngine(o.Clock, o.Version), Prober: probe.New(o.Clock), Open: opener(o.Repository),
 	})
 	if err != nil {
 		return err

@@ -43,6 +43,8 @@ type Feeder struct {
 	Clock   clock.Clock
 	// Open gives a counter on an engine; it asks it nothing.
 	Open func(Connection) (metric.Counter, error)
+	// Metrics gives an engine itself, for looking around; it asks it nothing.
+	Metrics func(Connection) (slo.Metrics, error)
 	// Own is the server's default engine; zero is none.
 	Own Connection
 

@@ -36,6 +36,37 @@ type Row struct {
 	Findings   []problem.Finding `json:"findings,omitempty" doc:"what is wrong with the data" table:"-"`
 }
 
+// SuggestInput says where to look for metrics.
+type SuggestInput struct {
+	Source string    `json:"source" doc:"name of a DataSource, or built-in for the server's own metrics store (default: where objectives are counted that name none)"`
+	Days   int       `json:"days" doc:"how many days to look back, 1 to 90 (default 7)"`
+	Until  time.Time `json:"until" doc:"look back from here (default: now)"`
+	Limit  int       `json:"most" doc:"at most this many, those with most events first, 1 to 500 (default 20)"`
+}
+
+func (f *Feeder) suggest(ctx context.Context, in SuggestInput) (slo.Suggestions, error) {
+	c, primary, err := f.named(ctx, in.Source)
+	if err != nil {
+		return slo.Suggestions{}, err
+	}
+	engine, err := f.Metrics(c)
+	if err != nil {
+		return slo.Suggestions{}, err
+	}
+	o := slo.SuggestOptions{Now: in.Until, Days: in.Days, Limit: in.Limit}
+	if o.Now.IsZero() {
+		o.Now = f.Clock.Now()
+	}
+	if !primary {
+		o.Source = c.Name
+	}
+	list, err := slo.Suggest(ctx, engine, o)
+	if err == nil && len(list) == 0 {
+		err = slo.NothingToSuggest(c.Name)
+	}
+	return slo.Suggestions{Items: list}, err
+}
+
 // Rows is a page of them.
 type Rows struct {
 	Items []Row  `json:"items"`
@@ -48,6 +79,12 @@ func (f *Feeder) Operations() []operation.Operation {
 		operation.Define(operation.Spec[ListInput, Rows]{
 			Noun: "slo", Verb: "sources", Summary: "List where objectives' counts come from, how far they are read and what is wrong with them", Role: operation.Viewer,
 			Handle: func(_ context.Context, _ operation.Caller, in ListInput) (Rows, error) { return f.list(in), nil },
+		}),
+		operation.Define(operation.Spec[SuggestInput, slo.Suggestions]{
+			Noun: "slo", Verb: "suggest", Summary: "Propose objectives for the metrics of a source: the server's own store, or a Prometheus it reads", Role: operation.Viewer,
+			Handle: func(ctx context.Context, _ operation.Caller, in SuggestInput) (slo.Suggestions, error) {
+				return f.suggest(ctx, in)
+			},
 		}),
 	}
 }

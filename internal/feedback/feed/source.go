@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -23,10 +24,10 @@ type Connection struct {
 }
 
 // Default is the name of the source that the server was started with.
-const Default = "default"
+const Default = slo.OwnDefault
 
 // BuiltIn is the name of the server's own metrics store.
-const BuiltIn = "built-in"
+const BuiltIn = slo.OwnStore
 
 // engineTypes are the types of sources that speak PromQL.
 var engineTypes = []string{"prometheus", "thanos", "mimir", "cortex", "victoriametrics"}
@@ -70,6 +71,9 @@ func read(ctx context.Context, r projection.Reader, own Connection) (directory, 
 		d.primary = Default
 	} else if own.URL != "" || own.Name != "" && len(d.byName) == 0 {
 		d.byName[own.Name], d.primary = own, own.Name
+	}
+	if _, declared := d.byName[BuiltIn]; !declared {
+		d.byName[BuiltIn] = Connection{Name: BuiltIn}
 	}
 	return d, nil
 }
@@ -157,20 +161,34 @@ func Check(counter metric.Counter, o *slo.Objective) []problem.Finding {
 	return nil
 }
 
-// Counter counts on a source by its name; without one, on the source that
-// objectives use that name none.
-func (f *Feeder) Counter(ctx context.Context, name string) (metric.Counter, error) {
+// named is the source of a name; without one, the source that objectives use
+// that name none.
+func (f *Feeder) named(ctx context.Context, name string) (c Connection, primary bool, err error) {
 	d, err := read(ctx, f.Reader, f.Own)
 	if err != nil {
-		return nil, err
+		return c, false, err
 	}
 	if name == "" {
 		name = d.primary
 	}
 	c, ok := d.byName[name]
-	if !ok {
-		return nil, problem.New(problem.NotFound, "slo.source", "there is no metrics source %q", name).
-			WithNext("apply a DataSource of that name, or leave it out for the server's default")
+	switch {
+	case ok:
+		return c, name == d.primary, nil
+	case name == "":
+		return c, false, problem.New(problem.NotFound, "slo.source", "there are several metrics sources, and none is called default").
+			WithNext("name one of %s", strings.Join(slices.Sorted(maps.Keys(d.byName)), ", "))
+	}
+	return c, false, problem.New(problem.NotFound, "slo.source", "there is no metrics source %q", name).
+		WithNext("there are %s; apply a DataSource of that name, or leave it out for the server's default", strings.Join(slices.Sorted(maps.Keys(d.byName)), ", "))
+}
+
+// Counter counts on a source by its name; without one, on the source that
+// objectives use that name none.
+func (f *Feeder) Counter(ctx context.Context, name string) (metric.Counter, error) {
+	c, _, err := f.named(ctx, name)
+	if err != nil {
+		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

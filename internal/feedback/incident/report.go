@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"slices"
 
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
@@ -19,9 +20,20 @@ func Reported(reader projection.Reader) func(ctx context.Context, service, envir
 		var out []slo.Incident
 		for _, i := range list {
 			if i.Environment == environment {
-				out = append(out, slo.Incident{Name: i.Place.Incident, Start: i.BeganAt, End: i.ResolvedAt})
+				out = append(out, slo.Incident{Name: i.Place.Incident, Start: i.BeganAt, End: i.ResolvedAt, Alerts: i.openedBy()})
 			}
 		}
 		return out, err
 	}
+}
+
+// openedBy is the objectives whose alerts or budgets were there when the
+// incident was opened.
+func (i Incident) openedBy() (out []string) {
+	for _, l := range i.Links {
+		if l.Role == RoleTrigger && l.Objective != "" && !l.At.After(i.OpenedAt) && !slices.Contains(out, l.Objective) {
+			out = append(out, l.Objective)
+		}
+	}
+	return out
 }

@@ -124,6 +124,18 @@ func (p *Policies) Operations() []operation.Operation {
 	}
 }
 
+// Operations are what users can ask of backtests.
+func (b *Backtests) Operations() []operation.Operation {
+	return []operation.Operation{operation.Define(operation.Spec[BacktestInput, Backtested]{
+		Noun: "slo", Verb: "backtest", Summary: "Score alert and budget policies over recorded history", Ask: true,
+		Help: "Runs alert policies and budget policies over an objective's recorded slots, by the\nfunctions that run live, and scores them against the recorded incidents and deployments.",
+		Role: operation.Viewer,
+		Handle: func(ctx context.Context, _ operation.Caller, in BacktestInput) (Backtested, error) {
+			return b.run(ctx, in)
+		},
+	})}
+}
+
 func (p *Policies) scope(ctx context.Context, service, environment string) (operation.Scope, error) {
 	s, err := catalog.GetService(ctx, p.Reader, service)
 	if err != nil {

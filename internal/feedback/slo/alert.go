@@ -200,7 +200,7 @@ func (o *Objective) Evaluate(r Rule, state AlertState, sums Sums, now time.Time)
 		f := o.explainFiring(r, sums)
 		f.Fired, f.NoData = now, holding == Missing
 		if f.NoData {
-			f.Reason = fmt.Sprintf("nothing has reported for %s, and this policy alerts on missing data", inWords(f.Long.Window))
+			f.Reason = fmt.Sprintf("nothing has reported for %s, and this policy alerts on missing data", InWords(f.Long.Window))
 		}
 		return state, f
 	}
@@ -228,7 +228,7 @@ func (o *Objective) explainFiring(r Rule, sums Sums) *Firing {
 	}
 	if life, ok := TimeToExhaustion(1, f.Long.Burn, o.Window.Nominal()); ok && f.Long.Burn > 1 {
 		f.Exhausts = life
-		f.Reason += fmt.Sprintf("; at this rate a full budget lasts %s", inWords(life))
+		f.Reason += fmt.Sprintf("; at this rate a full budget lasts %s", InWords(life))
 	}
 	return f
 }
@@ -243,5 +243,5 @@ func (o *Objective) windowBurn(window time.Duration, sums Sums) WindowBurn {
 
 // String is the burn in words: burn 18.2 over 1 h (182 bad of 10000).
 func (w WindowBurn) String() string {
-	return fmt.Sprintf("burn %.4g over %s (%d bad of %d)", w.Burn, inWords(w.Window), w.Bad, w.Total)
+	return fmt.Sprintf("burn %.4g over %s (%d bad of %d)", w.Burn, InWords(w.Window), w.Bad, w.Total)
 }

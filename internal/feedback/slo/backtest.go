@@ -12,6 +12,9 @@ type Incident struct {
 	Name  string    `json:"name,omitempty"`
 	Start time.Time `json:"start"`
 	End   time.Time `json:"end"`
+	// Alerts are the objectives whose alerts opened it, by key; none of one that a
+	// person declared, or another tool.
+	Alerts []string `json:"alerts,omitempty"`
 }
 
 // AlertScore is how an alert policy would have done over a recorded history.

@@ -96,7 +96,7 @@ func (o *Objective) explainRule(r Rule, ratios []Decimal) RuleExplanation {
 	e := RuleExplanation{Policy: r.Policy.Name, Severity: r.Policy.Severity, Condition: c.String(), MinBad: r.Policy.MinBad,
 		BudgetUsed: BudgetUsed(c.Factor.Float64(), c.Long, o.Window.Nominal()), CanFire: CanFire(c.Factor, o.Target)}
 	if life, ok := TimeToExhaustion(1, c.Factor.Float64(), o.Window.Nominal()); ok {
-		e.Exhausts = inWords(life)
+		e.Exhausts = InWords(life)
 	}
 	for _, ratio := range ratios {
 		x := Reaction{Ratio: ratio}
@@ -133,7 +133,7 @@ func (r Rule) Reset(target, ratio Decimal) (time.Duration, bool) {
 // budgetInWords says what may go wrong over one window.
 func (o *Objective) budgetInWords() string {
 	length := o.Window.Nominal()
-	outage := inWords(scaleDuration(length, ratOf(o.BudgetRatio())))
+	outage := InWords(scaleDuration(length, ratOf(o.BudgetRatio())))
 	if o.sliced() {
 		slices := amountOf(o.slicesIn(length), o.BudgetRatio(), 1)
 		return fmt.Sprintf("%s slices of %s in %s (%s)", slices, FormatDuration(o.SliceWindow), o.Window, outage)
@@ -181,12 +181,12 @@ func seconds(s *float64) string {
 	if s == nil {
 		return "never"
 	}
-	return inWords(time.Duration(*s * float64(time.Second)))
+	return InWords(time.Duration(*s * float64(time.Second)))
 }
 
-// inWords is a span of time for people, in one unit or two: 38 s, 6 min, 1 h,
+// InWords is a span of time for people, in one unit or two: 38 s, 6 min, 1 h,
 // 2 h 5 min, 2 d 2 h.
-func inWords(d time.Duration) string {
+func InWords(d time.Duration) string {
 	if d < 10*time.Second {
 		return strconv.FormatFloat(d.Round(100*time.Millisecond).Seconds(), 'f', -1, 64) + " s"
 	}

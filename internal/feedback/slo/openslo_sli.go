@@ -1,6 +1,7 @@
 package slo
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -107,6 +108,13 @@ func (r *resolver) metric(v value) *Source {
 	return s
 }
 
+// The sources that a server has without a DataSource: its own metrics store,
+// and the one it was started with.
+const (
+	OwnStore   = "built-in"
+	OwnDefault = "default"
+)
+
 // sourceRef takes the type from the DataSource that a metric refers to. The
 // specification's examples refer to undefined ones, which does no harm as long
 // as the type is written.
@@ -123,6 +131,8 @@ func (r *resolver) sourceRef(m, ref, kind value, s *Source) {
 		s.Type = strings.ToLower(def.Type)
 	case ok && !strings.EqualFold(def.Type, s.Type):
 		kind.errorf("source-type-differs", "DataSource %q is of type %s; remove type, or write the same", s.Ref, def.Type)
+	case !ok && (s.Ref == OwnStore || s.Ref == OwnDefault):
+		s.Type = cmp.Or(s.Type, "prometheus")
 	case !ok && kind.isNull():
 		ref.errorf("dangling-reference", "there is no DataSource %q in these files; %s", clip(s.Ref, 60), didYouMean(s.Ref, keysOf(r.sources)))
 	case !ok:

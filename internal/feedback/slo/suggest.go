@@ -40,6 +40,32 @@ type SuggestOptions struct {
 	Now   time.Time
 	Days  int // back; default 7
 	Limit int // suggestions; default 20
+	// Source is the DataSource that the documents name; empty: none.
+	Source string
+}
+
+// Suggestions are proposed objectives, those with most events first.
+type Suggestions struct {
+	Items []Suggestion `json:"items"`
+}
+
+// Tell is the documents, one after the other, with the reason above each: a
+// file that can be applied.
+func (s Suggestions) Tell() string {
+	var b strings.Builder
+	for i, v := range s.Items {
+		if i > 0 {
+			b.WriteString("---\n")
+		}
+		fmt.Fprintf(&b, "# %s: %s\n%s", v.Objective, strings.ReplaceAll(v.Why, "\n", " "), v.Document)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// NothingToSuggest is the answer when no metric of a source lends itself.
+func NothingToSuggest(source string) error {
+	return problem.New(problem.NotFound, "slo.suggest", "no metric of %s is one that an objective is usually made of", source).
+		WithNext("write the queries yourself: docs/slo.md; or look further back with --days")
 }
 
 // maxSuggestedPer bounds the suggestions of one metric: its busiest services.
@@ -319,7 +345,9 @@ func (s *suggester) propose(ctx context.Context, p proposal) error {
 	if !ok {
 		n = 0 // a counter of failures that is not there yet
 	}
-	source := func(selector string) *Source { return &Source{Type: "Prometheus", Query: "sum(" + selector + ")"} }
+	source := func(selector string) *Source {
+		return &Source{Type: "Prometheus", Ref: s.o.Source, Query: "sum(" + selector + ")"}
+	}
 	o := &Objective{Indicator: Indicator{Kind: Ratio, Counter: true, Total: source(p.total)}}
 	ratio := n / p.events
 	if p.bad != "" {
