@@ -91,6 +91,28 @@ type TeamSpec struct {
 	Members     []string  `json:"members,omitempty"`    // user names, with what commits call them: ana <ana@example.org> <Ana Lovelace>
 	Page        []Webhook `json:"page,omitempty"`       // called when a person is needed
 	Escalation  string    `json:"escalation,omitempty"` // an EscalationPolicy, instead of page
+	Updates     Updates   `json:"updates,omitempty"`    // how often those who wait hear of an incident
+}
+
+// Updates is how often those who wait hear of an incident, by its severity.
+// Zero: only when somebody promises to.
+type Updates struct {
+	Sev1 time.Duration `json:"sev1,omitempty"`
+	Sev2 time.Duration `json:"sev2,omitempty"`
+	Sev3 time.Duration `json:"sev3,omitempty"`
+}
+
+// Of is the time between updates with a severity.
+func (u Updates) Of(severity int) time.Duration {
+	switch severity {
+	case 1:
+		return u.Sev1
+	case 2:
+		return u.Sev2
+	case 3:
+		return u.Sev3
+	}
+	return 0
 }
 
 // Webhook is an address that is called with a Standard Webhooks signature.
@@ -284,6 +306,11 @@ func validateTeam(c *resource.Checker, t *TeamSpec) {
 		}
 	}
 	c.Refers("escalation", "EscalationPolicy", t.Escalation)
+	for severity := 1; severity <= 3; severity++ {
+		if d := t.Updates.Of(severity); d != 0 && (d < 5*time.Minute || d > 7*24*time.Hour) {
+			c.Errorf(fmt.Sprintf("updates.sev%d", severity), "range", "updates every %s; it must be between 5m and 168h", d)
+		}
+	}
 	for i, w := range t.Page {
 		if !strings.HasPrefix(w.URL, "http://") && !strings.HasPrefix(w.URL, "https://") {
 			c.Errorf(fmt.Sprintf("page[%d].url", i), "format", "%q is not an http or https address", w.URL)

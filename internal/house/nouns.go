@@ -31,6 +31,7 @@ var Pages = []Page{
 	{"scrape", "metrics", "what is scraped goes into the metrics store"},
 	{"service", "resources", "a kind, declared in a file"},
 	{"status", "cli", "what runs is looked at from the command line"},
+	{"task", "incident", "a task is something to do while an incident lasts"},
 	{"token", "access", "tokens are how access is given"},
 	{"top", "cli", "what runs is looked at from the command line"},
 }

@@ -22,7 +22,8 @@ type State struct {
 	Page     []catalog.Webhook `json:"page,omitempty"`
 	Runbook  string            `json:"runbook,omitempty"`
 	Policy   string            `json:"policy,omitempty"` // the team's EscalationPolicy, instead of Page
-	Turn     int               `json:"turn,omitempty"`   // escalations begun by it so far
+	Turn     int               `json:"turn,omitempty"`   // escalations begun so far by the policy that holds
+	Updates  catalog.Updates   `json:"updates,omitzero"` // how often those who wait hear of it
 }
 
 // suspicion is how long after its promotion a revision is worth naming when
@@ -85,7 +86,10 @@ func load(ctx context.Context, r projection.Reader, key string) (State, error) {
 	if err != nil && problem.KindOf(err) != problem.NotFound {
 		return s, err
 	}
-	s.Page, s.Policy = team.Page, team.Escalation
+	s.Page, s.Policy, s.Updates = team.Page, team.Escalation, team.Updates
+	if s.Open != nil && s.Open.Policy != "" {
+		s.Policy = s.Open.Policy
+	}
 	if s.Policy != "" {
 		if s.Turn, _, err = projection.Get[int](ctx, r, turnName, s.Policy); err != nil {
 			return s, err
@@ -121,6 +125,7 @@ func Decide(v control.View[State], now time.Time) control.Plan {
 		return control.Plan{}
 	}
 	d.page()
+	d.tell(v)
 	d.mitigate()
 	if len(d.plan.Facts) == 0 {
 		return control.Plan{Wake: d.plan.Wake}

@@ -17,6 +17,16 @@ const (
 	EventNoted        = "incident.noted"        // data is Said
 	EventMitigated    = "incident.mitigated"    // data is Said: users are no longer hurt; resolving is suggested
 	EventResolved     = "incident.resolved"     // data is Said
+
+	// What people do who lead one.
+	EventAssigned  = "incident.assigned"         // data is Assigned
+	EventRated     = "incident.severity_changed" // data is Rated
+	EventSnoozed   = "incident.snoozed"          // data is Snoozed
+	EventEscalated = "incident.escalated"        // data is Escalated
+	EventTaskAdded = "incident.task_added"       // data is TaskAdded
+	EventTaskDone  = "incident.task_done"        // data is TaskDone
+	EventUpdated   = "incident.updated"          // data is Updated
+	EventTold      = "incident.told"             // data is Told
 )
 
 // Place is what every fact about an incident says about where it is.
@@ -83,6 +93,7 @@ type Paged struct {
 	Reason   string `json:"reason"`
 	// By a policy: whom, and how far it has gone with that.
 	People     []string           `json:"people,omitempty"`
+	Again      int                `json:"again,omitempty"`   // how often people had changed the course of its pages
 	Step       int                `json:"step,omitempty"`    // from 1; 0 is the last resort
 	Attempt    int                `json:"attempt,omitempty"` // from 1; above when the steps are repeated
 	Escalation *oncall.Escalation `json:"escalation,omitempty"`
@@ -92,4 +103,71 @@ type Paged struct {
 type Said struct {
 	Place
 	Reason string `json:"reason"`
+}
+
+// Assigned says who has a role from now on.
+type Assigned struct {
+	Place
+	Role   string `json:"role"` // commander, communications, operations or scribe
+	Person string `json:"person"`
+	From   string `json:"from,omitempty"` // who had it before
+	Reason string `json:"reason,omitempty"`
+}
+
+// Rated says that a person changed the severity.
+type Rated struct {
+	Place
+	Severity int    `json:"severity"`
+	Previous int    `json:"previous"`
+	Reason   string `json:"reason"`
+}
+
+// Snoozed says that nobody is paged again before a moment, unless it gets worse.
+type Snoozed struct {
+	Place
+	Until  time.Time `json:"until"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// Escalated says that a person wants more people, now.
+type Escalated struct {
+	Place
+	Policy string `json:"policy"`         // that goes on from here
+	Turn   int    `json:"turn,omitempty"` // of the policy, for round robin
+	Reason string `json:"reason"`
+}
+
+// TaskAdded says what somebody is to do.
+type TaskAdded struct {
+	Place
+	Task  string    `json:"task"` // name within the incident: t1, t2, …
+	Text  string    `json:"text"`
+	Owner string    `json:"owner,omitempty"`
+	Due   time.Time `json:"due,omitzero"`
+}
+
+// TaskDone says that a task is done.
+type TaskDone struct {
+	Place
+	Task   string `json:"task"`
+	Reason string `json:"reason,omitempty"` // what came of it
+}
+
+// Updated is what those who wait are told, in words without internals.
+type Updated struct {
+	Place
+	Severity int       `json:"severity"`
+	State    string    `json:"state"` // open, acknowledged, snoozed, mitigated or resolved
+	Text     string    `json:"text"`
+	Public   bool      `json:"public,omitempty"`  // for customers too
+	NextDue  time.Time `json:"next_due,omitzero"` // when the next update is promised; zero: none is
+}
+
+// Told says that somebody was told something, once, which nobody escalates.
+type Told struct {
+	Place
+	About  string    `json:"about"` // role ROLE, or update
+	People []string  `json:"people,omitempty"`
+	Due    time.Time `json:"due,omitzero"` // of the update that is overdue
+	Reason string    `json:"reason"`
 }

@@ -71,7 +71,7 @@ func upstream(ctx context.Context, r projection.Reader, service catalog.Service,
 // of one's own that went back, is told at once.
 func (d *desk) held() bool {
 	i := d.Open
-	if d.blamed() == nil || i.Paged != 0 || i.Severity >= severityNoUser {
+	if d.blamed() == nil || i.Paged != 0 || i.Asked != "" || i.Severity >= severityNoUser {
 		return false
 	}
 	symptoms := 0
@@ -100,7 +100,7 @@ func (d *desk) blamed() *Upstream {
 
 // hold records once that the page waits, and looks again soon.
 func (d *desk) hold() {
-	d.plan.Wake = d.now.Add(holdCheck)
+	d.wake(d.now.Add(holdCheck))
 	i, by := *d.Open, *d.blamed()
 	if i.HeldBy == by.Incident {
 		return

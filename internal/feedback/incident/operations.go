@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -45,8 +46,10 @@ type ShowInput struct {
 // ShowOutput is an incident with what happened.
 type ShowOutput struct {
 	Incident
-	Timeline []Entry       `json:"timeline" doc:"facts about it and what it is linked to, oldest first"`
-	Cost     []budget.Cost `json:"cost,omitempty" doc:"what it spent of each objective's budget, and who is charged"`
+	UpdateDue time.Time     `json:"update_due,omitzero" doc:"when the next stakeholder update is due"`
+	Overdue   bool          `json:"overdue,omitempty" doc:"that moment has passed"`
+	Timeline  []Entry       `json:"timeline" doc:"facts about it and what it is linked to, oldest first"`
+	Cost      []budget.Cost `json:"cost,omitempty" doc:"what it spent of each objective's budget, and who is charged"`
 }
 
 // SayInput is something a person says about an incident.
@@ -94,7 +97,7 @@ func (n *Incidents) Operations() []operation.Operation {
 			},
 		})
 	}
-	return []operation.Operation{
+	return slices.Concat(n.leading(), n.tasking(), []operation.Operation{
 		operation.Define(operation.Spec[ListInput, operation.Page[Incident]]{
 			Noun: "incident", Verb: "list", Summary: "List incidents, newest first", Role: operation.Viewer, Handle: n.list,
 		}),
@@ -134,7 +137,7 @@ func (n *Incidents) Operations() []operation.Operation {
 			Scope:  func(ctx context.Context, in ResolveInput) (operation.Scope, error) { return n.scope(ctx, in.Incident) },
 			Handle: n.resolve,
 		}),
-	}
+	})
 }
 
 func missing(name string) error {
@@ -176,6 +179,9 @@ func (n *Incidents) show(ctx context.Context, _ operation.Caller, in ShowInput) 
 	}
 	at, _ := operation.At(ctx)
 	out := ShowOutput{Incident: i}
+	if err := n.clock(ctx, &out); err != nil {
+		return out, err
+	}
 	if out.Timeline, err = Timeline(ctx, n.Log, i, at); err == nil && n.Costs != nil {
 		out.Cost, err = n.Costs(ctx, i.Service, i.Environment, i.Place.Incident)
 	}
@@ -312,10 +318,23 @@ func callID(ctx context.Context, what string) string {
 }
 
 func (n *Incidents) record(ctx context.Context, caller operation.Caller, version int64, name, stream, typ string, data any) (Incident, error) {
-	_, err := n.Log.Append(ctx, event.Batch{Stream: stream, Expect: version, Drafts: []event.Draft{{
-		ID: callID(ctx, typ), Type: typ, Subject: "incident/" + name, Time: n.Clock.Now(), Actor: caller.Name, Cause: operation.CallID(ctx), Data: data,
-	}}})
-	if err != nil {
+	return n.recordAll(ctx, caller, version, name, stream, said{typ, data})
+}
+
+// said is a fact that a person's act leads to.
+type said struct {
+	typ  string
+	data any
+}
+
+func (n *Incidents) recordAll(ctx context.Context, caller operation.Caller, version int64, name, stream string, facts ...said) (Incident, error) {
+	batch := event.Batch{Stream: stream, Expect: version}
+	for _, f := range facts {
+		batch.Drafts = append(batch.Drafts, event.Draft{
+			ID: callID(ctx, f.typ), Type: f.typ, Subject: "incident/" + name, Time: n.Clock.Now(), Actor: caller.Name, Cause: operation.CallID(ctx), Data: f.data,
+		})
+	}
+	if _, err := n.Log.Append(ctx, batch); err != nil {
 		return Incident{}, err
 	}
 	if err := n.Sync(ctx); err != nil {
@@ -332,10 +351,7 @@ func (i Incident) Header() []string {
 
 // Rows is the incident as a line of a list.
 func (i Incident) Rows() [][]string {
-	who := i.AcknowledgedBy
-	if who == "" {
-		who = "nobody yet"
-	}
+	who := cmp.Or(i.Who(Commander), i.AcknowledgedBy, "nobody yet")
 	return [][]string{{i.Incident, strconv.Itoa(i.Severity), i.State, i.Service, i.Environment, stamp(i.OpenedAt), who, i.Title}}
 }
 
@@ -348,6 +364,7 @@ func (o ShowOutput) Tell() string {
 	if i.AcknowledgedBy != "" {
 		fmt.Fprintf(&b, "%s has it since %s\n", i.AcknowledgedBy, stamp(i.AcknowledgedAt))
 	}
+	o.tellLead(&b)
 	if i.Mitigation != "" {
 		fmt.Fprintf(&b, "mitigated %s: %s\n", stamp(i.MitigatedAt), i.Mitigation)
 	}

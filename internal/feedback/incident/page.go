@@ -23,7 +23,8 @@ const ActionPage = "notify.page"
 const (
 	PageOpened     = "incident.opened"
 	PageWorse      = "incident.escalated"
-	PageUnanswered = "incident.unanswered" // by a policy: whoever was paged before has not answered
+	PageUnanswered = "incident.unanswered" // whoever was paged before has not answered
+	PageWanted     = "incident.wanted"     // somebody who leads it wants more people
 )
 
 // Page is one message to one webhook, or to one person. The secrets that sign
@@ -54,10 +55,11 @@ type PageData struct {
 type Summons struct {
 	Person  string `json:"person"`
 	Via     string `json:"via,omitempty"` // such as schedule payments
-	Policy  string `json:"policy"`
-	Step    int    `json:"step"`    // from 1; 0 is the last resort
+	Policy  string `json:"policy,omitempty"`
+	Step    int    `json:"step"`    // from 1; 0 is the last resort, or no policy
 	Attempt int    `json:"attempt"` // from 1
 	Reason  string `json:"reason"`
+	Low     bool   `json:"low,omitempty"` // of low urgency: nobody need be woken
 }
 
 // message is the body, in the form Standard Webhooks recommends.
@@ -72,9 +74,9 @@ type message struct {
 const pageAttempts = 60
 
 // pageID is the same for the same page, however often it is decided or tried.
-func pageID(incident string, severity, webhook int) string {
+func pageID(p Paged, webhook int) string {
 	// A message identifier has no dots: they separate what is signed.
-	return fmt.Sprintf("page-%s-sev%d-%d", strings.ReplaceAll(incident, ".", "_"), severity, webhook+1)
+	return fmt.Sprintf("page-%s-sev%d%s-%d", strings.ReplaceAll(p.Incident, ".", "_"), p.Severity, again(p.Again), webhook+1)
 }
 
 // PageType declares the action notify.page. web is the address of the web face,

@@ -16,7 +16,7 @@ type Incident struct {
 	Place
 	Severity       int                `json:"severity" doc:"1 is worst, 4 hurts no user"`
 	Title          string             `json:"title"`
-	State          string             `json:"state" doc:"open, acknowledged, mitigated or resolved"`
+	State          string             `json:"state" doc:"open, acknowledged, snoozed, mitigated or resolved"`
 	BeganAt        time.Time          `json:"began_at" doc:"when what opened it happened"`
 	OpenedAt       time.Time          `json:"opened_at"`
 	OpenedBy       string             `json:"opened_by"`
@@ -32,9 +32,10 @@ type Incident struct {
 	Webhooks       int                `json:"webhooks" doc:"webhooks, or people, that were paged then"`
 	Escalation     *oncall.Escalation `json:"escalation,omitempty" table:"-" doc:"how far the pages by the team's policy have gone"`
 	People         []string           `json:"people,omitempty" doc:"who was paged last by the team's policy"`
-	Links          []Link             `json:"links" doc:"rollouts, changes and alerts it is connected with, at most 200"`
-	Event          string             `json:"event" doc:"ID of incident.opened"`
-	Position       int64              `json:"position" doc:"of that event in the log"`
+	Command
+	Links    []Link `json:"links" doc:"rollouts, changes and alerts it is connected with, at most 200"`
+	Event    string `json:"event" doc:"ID of incident.opened"`
+	Position int64  `json:"position" doc:"of that event in the log"`
 }
 
 // Desk is one service in one environment as the controller sees it.
@@ -71,7 +72,7 @@ const (
 // Projections folds incidents and desks.
 func Projections() []*projection.Projection {
 	incidents := projection.Define(projection.Fold[Incident]{
-		Name: ProjectionName, Version: 1, Types: []string{"incident."},
+		Name: ProjectionName, Version: 2, Types: []string{"incident."},
 		Keys: func(e event.Event) []string {
 			p, err := event.Decode[Place](e)
 			if err != nil || p.Incident == "" {
@@ -90,7 +91,7 @@ func Projections() []*projection.Projection {
 		},
 	})
 	desks := projection.Define(projection.Fold[Desk]{
-		Name: deskName, Version: 1, Types: watched,
+		Name: deskName, Version: 2, Types: watched,
 		Keys: func(e event.Event) []string {
 			if k := key(e); k != "" {
 				return []string{k}
@@ -123,6 +124,7 @@ func Projections() []*projection.Projection {
 const (
 	StateOpen         = "open"
 	StateAcknowledged = "acknowledged"
+	StateSnoozed      = "snoozed"
 	StateMitigated    = "mitigated"
 	StateResolved     = "resolved"
 )
@@ -147,10 +149,13 @@ func (i Incident) apply(e event.Event) (Incident, error) {
 		i.HeldBy = h.By.Incident
 		return i, err
 	}
+	if led, ok, err := i.led(e); ok || err != nil {
+		return led, err
+	}
 	s, err := event.Decode[Said](e)
 	switch e.Type {
 	case EventAcknowledged:
-		i.AcknowledgedAt, i.AcknowledgedBy = e.Time, e.Actor
+		i.AcknowledgedAt, i.AcknowledgedBy, i.SnoozedUntil, i.Asked = e.Time, e.Actor, time.Time{}, ""
 		i = i.answered()
 	case EventMitigated:
 		i.MitigatedAt, i.Mitigation = e.Time, s.Reason
@@ -164,9 +169,13 @@ func (i Incident) apply(e event.Event) (Incident, error) {
 // paged is the incident after people were paged.
 func (i Incident) paged(p Paged) Incident {
 	i.Paged, i.Webhooks, i.People, i.HeldBy = p.Severity, p.Webhooks, p.People, ""
+	if !i.SnoozedUntil.IsZero() { // whoever had it let the time pass
+		i.SnoozedUntil, i.AcknowledgedAt, i.AcknowledgedBy = time.Time{}, time.Time{}, ""
+	}
 	if p.Escalation != nil {
 		i.Escalation = p.Escalation
 	}
+	i.State = i.state()
 	return i
 }
 
@@ -186,6 +195,8 @@ func (i Incident) state() string {
 		return StateResolved
 	case !i.MitigatedAt.IsZero():
 		return StateMitigated
+	case !i.SnoozedUntil.IsZero():
+		return StateSnoozed
 	case !i.AcknowledgedAt.IsZero():
 		return StateAcknowledged
 	}
@@ -291,7 +302,14 @@ func (d Desk) applyOwn(e event.Event) (Desk, error) {
 	if d.Open != nil {
 		i = *d.Open
 	}
-	i, err := i.apply(e)
+	about, err := event.Decode[Place](e)
+	if err != nil {
+		return d, err
+	}
+	if e.Type != EventOpened && about.Incident != i.Incident {
+		return d, nil // of one that is over
+	}
+	i, err = i.apply(e)
 	if err != nil {
 		return d, err
 	}

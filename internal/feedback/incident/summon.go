@@ -24,6 +24,21 @@ func (d *desk) page() {
 		d.call("")
 	case d.Open.Escalation != nil:
 		d.escalate(PageUnanswered)
+	case !d.Open.SnoozedUntil.IsZero():
+		d.recall()
+	}
+}
+
+// recall calls the team's webhooks again when a snooze is over and it still
+// hurts.
+func (d *desk) recall() {
+	i := d.Open
+	switch {
+	case !i.MitigatedAt.IsZero() || i.Severity >= severityNoUser:
+	case i.SnoozedUntil.After(d.now):
+		d.wake(i.SnoozedUntil)
+	default:
+		d.call("")
 	}
 }
 
@@ -35,18 +50,25 @@ func (d *desk) news() bool {
 
 // needs asks for who would be paged when a decision may page by a policy.
 func needs(_ string, s State, now time.Time) []control.Request {
+	d := desk{State: s, now: now}
+	tellings, _ := d.tellings()
+	var out []control.Request
+	for _, t := range tellings {
+		if t.person != "" {
+			out = append(out, control.Request{Name: personReading(t.person), Source: oncall.SourceName, Args: oncall.Ask{Person: t.person}})
+		}
+	}
 	if s.Policy == "" {
-		return nil
+		return out
 	}
 	wanted := len(s.Pending) > 0
 	if i := s.Open; i != nil {
-		d := desk{State: s, now: now}
 		wanted = wanted || d.news() || i.Escalation != nil && i.Escalation.Live() && !now.Before(i.Escalation.Due)
 	}
 	if !wanted {
-		return nil
+		return out
 	}
-	return []control.Request{{Name: oncall.SourceName, Source: oncall.SourceName, Args: oncall.Ask{Policy: s.Policy}}}
+	return append(out, control.Request{Name: oncall.SourceName, Source: oncall.SourceName, Args: oncall.Ask{Policy: s.Policy}})
 }
 
 // begin pages by the team's policy, from its first step.
@@ -68,17 +90,17 @@ const canWait = severityCaught
 // more, it waits.
 func (d *desk) escalate(kind string) {
 	i := *d.Open
-	if !i.Escalation.Live() || !i.MitigatedAt.IsZero() || i.Severity >= severityNoUser {
+	if !i.Escalation.Live() || i.Asked == "" && (!i.MitigatedAt.IsZero() || i.Severity >= severityNoUser) {
 		return
 	}
 	var standing oncall.Standing
 	if d.standing == nil {
-		d.plan.Wake = i.Escalation.Due
+		d.wake(i.Escalation.Due)
 		return
 	}
 	standing = *d.standing
 	calls, ok, wake := oncall.Next(*i.Escalation, standing, i.Severity >= canWait, d.now)
-	d.plan.Wake = wake
+	d.wake(wake)
 	if !ok {
 		return
 	}
@@ -86,8 +108,12 @@ func (d *desk) escalate(kind string) {
 		d.call(calls.Reason + "; the team's webhooks are called")
 		return
 	}
+	if i.Asked != "" {
+		kind = PageWanted
+		calls.Reason = i.Asked + "; " + strings.TrimSuffix(calls.Reason, ": nobody has answered")
+	}
 	p := Paged{
-		Place: i.Place, Severity: i.Severity, Webhooks: len(calls.Recipients), Reason: calls.Reason,
+		Place: i.Place, Severity: i.Severity, Webhooks: len(calls.Recipients), Reason: calls.Reason, Again: i.Again,
 		Step: calls.Step, Attempt: calls.Attempt, Escalation: &calls.After,
 	}
 	for _, r := range calls.Recipients {
@@ -110,6 +136,25 @@ func (p Paged) begins() bool { return p.Escalation.Paged == p.Webhooks }
 // summonID is the same for the same page: one for each incident, severity,
 // step, attempt and person.
 func summonID(p Paged, name string) string {
+	step := fmt.Sprintf("step%d", p.Step)
+	if p.Step == 0 {
+		step = "last"
+	}
+	return plainID(fmt.Sprintf("page-%s-sev%d%s-%s-try%d-", p.Incident, p.Severity, again(p.Again), step, p.Attempt), name)
+}
+
+// again is the part of a page's identifier that tells it from the one before
+// somebody changed the course of things.
+func again(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("-again%d", n)
+}
+
+// plainID is an identifier that ends with a name. It has no dots: they separate
+// what is signed.
+func plainID(prefix, name string) string {
 	plain := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
 			return r
@@ -119,21 +164,20 @@ func summonID(p Paged, name string) string {
 	if plain != name { // names that look alike are not one
 		plain = fmt.Sprintf("%s-%x", plain[:min(len(plain), 40)], sha256.Sum256([]byte(name)))[:min(len(plain), 40)+9]
 	}
-	step := fmt.Sprintf("step%d", p.Step)
-	if p.Step == 0 {
-		step = "last"
-	}
-	// A message identifier has no dots: they separate what is signed.
-	return fmt.Sprintf("page-%s-sev%d-%s-try%d-%s", strings.ReplaceAll(p.Incident, ".", "_"), p.Severity, step, p.Attempt, plain)
+	return strings.ReplaceAll(prefix, ".", "_") + plain
 }
 
 // call calls the team's webhooks, once. despite says why no policy did better.
 func (d *desk) call(despite string) {
 	i := *d.Open
-	p := Paged{Place: i.Place, Severity: i.Severity, Webhooks: len(d.State.Page)}
+	p := Paged{Place: i.Place, Severity: i.Severity, Webhooks: len(d.State.Page), Again: i.Again}
 	kind := PageOpened
 	p.Reason = fmt.Sprintf("severity %d", i.Severity)
-	if i.Paged != 0 {
+	switch {
+	case i.Paged == i.Severity:
+		kind = PageUnanswered
+		p.Reason = fmt.Sprintf("severity %d: it was snoozed, and still hurts", i.Severity)
+	case i.Paged != 0:
 		kind = PageWorse
 		p.Reason = fmt.Sprintf("severity %d, after %d", i.Severity, i.Paged)
 	}
@@ -151,7 +195,7 @@ func (d *desk) call(despite string) {
 	d.fact(EventPaged, p)
 	d.because("page", "severity", i.Event, "%s: %s", i.Incident, p.Reason)
 	for n, w := range d.State.Page {
-		d.propose(pageID(i.Incident, i.Severity, n), "page team "+i.Team, Page{Type: kind, URL: w.URL, SecretEnv: w.SecretEnv})
+		d.propose(pageID(p, n), "page team "+i.Team, Page{Type: kind, URL: w.URL, SecretEnv: w.SecretEnv})
 	}
 }
 

@@ -149,6 +149,10 @@ func tell(e event.Event) string {
 		return e.Type
 	}
 	switch {
+	case strings.HasPrefix(e.Type, "incident."):
+		if text := tellOwn(e); text != "" {
+			return text
+		}
 	case e.Type == "rollout.stepped":
 		return fmt.Sprintf("%s gets %g %%", t.Revision, float64(t.Weight)/100)
 	case e.Type == "budget.changed":

@@ -18,9 +18,11 @@ import (
 // SourceName is the name of the source that answers with a Standing.
 const SourceName = "oncall"
 
-// Ask names the policy whose Standing is wanted.
+// Ask names the policy whose Standing is wanted, or one person or team.
 type Ask struct {
-	Policy string `json:"policy"`
+	Policy string `json:"policy,omitempty"`
+	Person string `json:"person,omitempty"`
+	Team   string `json:"team,omitempty"`
 }
 
 // Source answers whom a policy would page at a moment.
@@ -30,7 +32,7 @@ func Source(r projection.Reader) control.Source {
 		if !ok {
 			return control.Reading{}, problem.New(problem.Internal, "oncall.source", "arguments are a %T", q.Args)
 		}
-		s, err := Stand(ctx, r, ask.Policy, now)
+		s, err := stand(ctx, r, ask, now)
 		if err != nil {
 			return control.Reading{}, err
 		}
@@ -38,6 +40,25 @@ func Source(r projection.Reader) control.Source {
 		return control.Reading{From: now, To: now, Complete: true, Data: data}, err
 	}
 }
+
+func stand(ctx context.Context, r projection.Reader, ask Ask, now time.Time) (Standing, error) {
+	if ask.Policy != "" {
+		return Stand(ctx, r, ask.Policy, now)
+	}
+	return Direct(ctx, r, Target{Person: ask.Person, Team: ask.Team}, now)
+}
+
+// Direct is the Standing of one step that pages one target.
+func Direct(ctx context.Context, r projection.Reader, to Target, now time.Time) (Standing, error) {
+	round := Round{Step: 1, Attempt: 1, Wait: directWait}
+	var err error
+	round.Notify, round.Empty, err = resolver{ctx, r, now}.all([]Target{to})
+	return Standing{Rounds: []Round{round}, LastResort: []Recipient{}}, err
+}
+
+// directWait is how long a page without policy waits for an answer before it is
+// said that nobody gave one.
+const directWait = 5 * time.Minute
 
 // resolver finds people. Whatever is not declared any more is nobody: pages go
 // on to whoever comes next.
