@@ -13,6 +13,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/feedback/budget"
 	"github.com/flyball-dev/flyball/internal/feedback/count"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
+	"github.com/flyball-dev/flyball/internal/feedback/maintenance"
 	"github.com/flyball-dev/flyball/internal/feedback/metrics"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
@@ -41,6 +42,7 @@ func Kinds() *resource.Registry {
 		metrics.Kinds(),
 		probe.Kinds(),
 		oncall.Kinds(),
+		maintenance.Kinds(alert.CheckMatcher),
 	)...)
 }
 
@@ -50,7 +52,7 @@ func Projections() []*projection.Projection {
 		[]*projection.Projection{action.Projection(), catalog.Projection(), access.Projection()},
 		change.Projections(), []*projection.Projection{pipeline.Projection(), artifact.Projection()},
 		release.Projections(), []*projection.Projection{rollout.Projection()},
-		[]*projection.Projection{slo.Projection(), slo.AdjustmentProjection(), budget.Projection(), oncall.Projection()}, policy.Projections(), alert.Projections(), incident.Projections(),
+		[]*projection.Projection{slo.Projection(), slo.AdjustmentProjection(), budget.Projection(), oncall.Projection(), maintenance.Projection()}, policy.Projections(), alert.Projections(), incident.Projections(),
 		dora.Projections(), why.Projections(),
 	)
 }
@@ -120,10 +122,23 @@ func (a *App) assemble() {
 	a.Operations = slices.Concat(
 		a.parts.applier.Operations(), a.parts.access.Operations(),
 		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(), a.court().Operations(),
-		a.watcher.Operations(), a.metricsDesk().Operations(), a.parts.probes.Operations(), (&count.Desk{Reader: reader, Objectives: a.watcher}).Operations(), a.parts.books.Operations(), policies.Operations(), backtests.Operations(), a.intake.Operations(), incidents.Operations(), a.parts.schedules.Operations(),
+		a.watcher.Operations(), a.metricsDesk().Operations(), a.parts.probes.Operations(), (&count.Desk{Reader: reader, Objectives: a.watcher}).Operations(), a.parts.books.Operations(), policies.Operations(), backtests.Operations(), a.intake.Operations(), a.maintenance().Operations(), incidents.Operations(), a.parts.schedules.Operations(),
 		a.feeder.Operations(), api.EventOperations(a.ports.Store), insight.Operations(), explain.Operations(), operate.Operations(),
 	)
 	a.narrow(a.Operations)
+}
+
+// maintenance is the desk of planned work.
+func (a *App) maintenance() *maintenance.Desk {
+	return &maintenance.Desk{
+		Log: a.log, Reader: a.env.Reader, Clock: a.cfg.Clock, Sync: a.sync, Matcher: alert.CheckMatcher, Changed: a.intake.WindowsChanged, Alerts: a.intake.Covered,
+		Objectives: func(service, environment string) (keys []string) {
+			for _, s := range a.watcher.Snapshots(service, environment) {
+				keys = append(keys, s.ID)
+			}
+			return keys
+		},
+	}
 }
 
 // Access is where tokens are kept.

@@ -147,7 +147,14 @@ func gettableOf(f alert.Firing) gettableAlert {
 		out.Labels = map[string]string{}
 	}
 	if len(f.Suppressed) > 0 {
-		out.Status.State, out.Status.SilencedBy = "suppressed", f.Suppressed
+		out.Status.State = "suppressed"
+		for _, by := range f.Suppressed {
+			if window, ok := strings.CutPrefix(by, "maintenance/"); ok {
+				out.Status.MutedBy = append(out.Status.MutedBy, window)
+			} else {
+				out.Status.SilencedBy = append(out.Status.SilencedBy, by)
+			}
+		}
 	}
 	return out
 }

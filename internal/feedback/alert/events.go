@@ -26,7 +26,7 @@ type Fired struct {
 	Environment string            `json:"environment"`
 	Severity    string            `json:"severity"`             // page, ticket, or none while suppressed
 	Urgency     string            `json:"urgency"`              // page or ticket: what it is once nothing holds it back
-	Suppressed  []string          `json:"suppressed,omitempty"` // silences that hold it back
+	Suppressed  []string          `json:"suppressed,omitempty"` // silences that hold it back, and maintenance/WINDOW
 	Explanation string            `json:"explanation"`          // one line for a person
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`

@@ -24,13 +24,15 @@ type Intake struct {
 	// MaxBytes bounds what is remembered of what fires; default 512 MiB.
 	MaxBytes int
 
-	mu       sync.Mutex
-	loaded   bool
-	live     map[string]*live // what fires, by alert
-	held     int              // bytes of it
-	beats    map[string]time.Time
-	silenced map[string]Silence // those not over yet, by ID
-	started  time.Time
+	mu         sync.Mutex
+	loaded     bool
+	live       map[string]*live // what fires, by alert
+	held       int              // bytes of it
+	beats      map[string]time.Time
+	silenced   map[string]Silence // those not over yet, by ID
+	covers     []cover            // maintenance windows that are on
+	coversRead time.Time
+	started    time.Time
 }
 
 // live is one alert that fires.
@@ -118,6 +120,9 @@ type Taken struct {
 func (i *Intake) Take(ctx context.Context, in Integration, reports []Report) (Taken, error) {
 	var out Taken
 	now := i.Clock.Now().UTC()
+	if err := i.follow(ctx, now); err != nil {
+		return out, err
+	}
 	users, err := i.users(ctx)
 	if err != nil {
 		return out, err
@@ -241,7 +246,7 @@ func (i *Intake) decide(s *step, l *live, now time.Time) string {
 		s.fired = l.fired
 		return EventAcknowledged
 	}
-	s.fired.Suppressed = i.suppressing(s.fired.Labels, now)
+	s.fired.Suppressed = i.suppressing(s.fired, now)
 	if len(s.fired.Suppressed) > 0 {
 		s.fired.Severity = "none"
 	}
@@ -270,18 +275,6 @@ func keepText(known, said Fired) Fired {
 		known.Annotations = said.Annotations
 	}
 	return known
-}
-
-// suppressing names the silences that hold labels back now.
-func (i *Intake) suppressing(labels map[string]string, now time.Time) []string {
-	var out []string
-	for id, s := range i.silenced {
-		if s.State(now) == "active" && matchAll(s.Matchers, labels) {
-			out = append(out, id)
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 // record appends what was claimed, then lets others at it; on failure
@@ -348,6 +341,9 @@ const heartbeatKey = "heartbeat"
 // longer holds back, and the alerts of heartbeats that have gone silent.
 func (i *Intake) Tend(ctx context.Context) error {
 	now := i.Clock.Now()
+	if err := i.follow(ctx, now); err != nil {
+		return err
+	}
 	byIntegration := map[string][]step{}
 	i.mu.Lock()
 	if !i.loaded {
@@ -387,7 +383,7 @@ func (i *Intake) tend(l *live, now time.Time) (step, bool) {
 		f.Reason = "it was not sent again by " + f.EndsAt.UTC().Format(time.RFC3339)
 		return step{fired: f, event: EventResolved}, true
 	}
-	if len(f.Suppressed) > 0 && len(i.suppressing(f.Labels, now)) == 0 {
+	if len(f.Suppressed) > 0 && len(i.suppressing(f, now)) == 0 {
 		f.Suppressed, f.Severity = nil, f.Urgency
 		return step{fired: f, event: EventFired}, true
 	}
@@ -435,7 +431,7 @@ func (i *Intake) Firing() []Firing {
 	for _, id := range slices.Sorted(maps.Keys(i.live)) {
 		l := i.live[id]
 		f := Firing{Fired: l.fired, UpdatedAt: l.updated}
-		f.Suppressed = i.suppressing(f.Labels, now)
+		f.Suppressed = i.suppressing(f.Fired, now)
 		out = append(out, f)
 	}
 	return out

@@ -14,6 +14,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/adapter/sqlite"
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/feedback/alert"
+	"github.com/flyball-dev/flyball/internal/feedback/maintenance"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
@@ -59,7 +60,7 @@ func (h *house) open() {
 	s, err := sqlite.Open(h.t.Context(), h.path, sqlite.Options{Clock: h.clock})
 	h.ok(err)
 	h.store = s
-	runner := projection.NewRunner(s.Log(), s.States(), append(alert.Projections(), catalog.Projection())...)
+	runner := projection.NewRunner(s.Log(), s.States(), append(alert.Projections(), catalog.Projection(), maintenance.Projection())...)
 	h.Intake = &alert.Intake{Log: s.Log(), Reader: s.States(), Clock: h.clock, Sync: runner.CatchUp}
 }
 

@@ -97,7 +97,7 @@ func (a Alerts) Rows() [][]string {
 	for _, x := range a.Items {
 		state := x.State
 		if len(x.Suppressed) > 0 && x.State != StateResolved {
-			state += ", silenced"
+			state += ", " + heldBack(x.Suppressed)
 		}
 		if x.Flapping(latestOf(x.Changes)) {
 			state += ", flapping"
@@ -106,6 +106,16 @@ func (a Alerts) Rows() [][]string {
 			x.FiredAt.Local().Format("Jan 2 15:04:05"), clip(x.Explanation, 80), x.Alert})
 	}
 	return out
+}
+
+// heldBack says what holds an alert back.
+func heldBack(by []string) string {
+	for _, s := range by {
+		if !strings.HasPrefix(s, windowPrefix) {
+			return "silenced"
+		}
+	}
+	return "in maintenance"
 }
 
 func latestOf(times []time.Time) time.Time {
@@ -136,6 +146,9 @@ func (i *Intake) reading() []operation.Operation {
 				if in.Service != "" && in.State != "" {
 					items = slices.DeleteFunc(items, func(a Alert) bool { return (a.State == StateResolved) != (in.State == StateResolved) })
 				}
+				if err == nil {
+					err = maintained(ctx, operation.Reader(ctx, i.Reader), items, i.now(ctx))
+				}
 				return Alerts{Items: items, Next: next}, err
 			},
 		}),
@@ -146,10 +159,23 @@ func (i *Intake) reading() []operation.Operation {
 				if err == nil && !ok {
 					err = problem.New(problem.NotFound, "alert.show", "there is no alert %q", clip(in.Alert, 100)).WithNext("flyball alert list shows the alerts")
 				}
-				return a, err
+				if err != nil {
+					return a, err
+				}
+				one := []Alert{a}
+				err = maintained(ctx, operation.Reader(ctx, i.Reader), one, i.now(ctx))
+				return one[0], err
 			},
 		}),
 	}
+}
+
+// now is the moment that is asked about.
+func (i *Intake) now(ctx context.Context) time.Time {
+	if at, ok := operation.At(ctx); ok {
+		return at
+	}
+	return i.Clock.Now()
 }
 
 func (i *Intake) integrating() []operation.Operation {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/feedback/maintenance"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
@@ -24,6 +25,8 @@ type State struct {
 	Policy   string            `json:"policy,omitempty"` // the team's EscalationPolicy, instead of Page
 	Turn     int               `json:"turn,omitempty"`   // escalations begun so far by the policy that holds
 	Updates  catalog.Updates   `json:"updates,omitzero"` // how often those who wait hear of it
+	// Maintenance is the windows that may hold its symptoms back.
+	Maintenance []maintenance.Window `json:"maintenance,omitempty"`
 }
 
 // suspicion is how long after its promotion a revision is worth naming when
@@ -95,6 +98,11 @@ func load(ctx context.Context, r projection.Reader, key string) (State, error) {
 			return s, err
 		}
 	}
+	if len(desk.Pending)+len(desk.Waiting) > 0 {
+		if s.Maintenance, err = maintenance.Covering(ctx, r, desk.Service, desk.Environment, desk.oldest()); err != nil {
+			return s, err
+		}
+	}
 	environments, err := catalog.Environments(ctx, r)
 	if n := len(environments); n > 0 {
 		s.Users = environments[n-1].Name == desk.Environment
@@ -111,7 +119,8 @@ func Decide(v control.View[State], now time.Time) control.Plan {
 	if _, ok := v.Reading(oncall.SourceName, &d.standing); !ok {
 		d.standing = nil
 	}
-	for _, s := range v.State.Pending {
+	d.setAside()
+	for _, s := range d.Pending {
 		if d.Open == nil {
 			if !s.triggers() {
 				continue
@@ -121,12 +130,17 @@ func Decide(v control.View[State], now time.Time) control.Plan {
 			d.link(s)
 		}
 	}
-	if d.Open == nil {
-		return control.Plan{}
+	if d.Open != nil {
+		d.page()
+		d.tell(v)
+		d.mitigate()
 	}
-	d.page()
-	d.tell(v)
-	d.mitigate()
+	if len(d.Waiting) > 0 {
+		d.wake(d.now.Add(holdCheck))
+	}
+	if d.Open == nil {
+		return d.plan
+	}
 	if len(d.plan.Facts) == 0 {
 		return control.Plan{Wake: d.plan.Wake}
 	}

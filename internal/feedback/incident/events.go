@@ -12,6 +12,7 @@ const (
 	EventOpened       = "incident.opened"       // data is Opened
 	EventLinked       = "incident.linked"       // data is Linked
 	EventHeld         = "incident.held"         // data is Held
+	EventSuppressed   = "incident.suppressed"   // data is Suppressed; of a place, before there is an incident or beside it
 	EventPaged        = "incident.paged"        // data is Paged
 	EventAcknowledged = "incident.acknowledged" // data is Said
 	EventNoted        = "incident.noted"        // data is Said

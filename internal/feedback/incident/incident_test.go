@@ -21,7 +21,9 @@ import (
 	"github.com/flyball-dev/flyball/internal/adapter/memory"
 	"github.com/flyball-dev/flyball/internal/adapter/webhook"
 	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/feedback/alert"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
+	"github.com/flyball-dev/flyball/internal/feedback/maintenance"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
@@ -49,7 +51,7 @@ type room struct {
 }
 
 func projections() []*projection.Projection {
-	return append(incident.Projections(), catalog.Projection(), action.Projection(), oncall.Projection())
+	return append(incident.Projections(), catalog.Projection(), action.Projection(), oncall.Projection(), maintenance.Projection())
 }
 
 func newRoom(t *testing.T, more ...control.Processor) *room {
@@ -110,7 +112,7 @@ func (r *room) declare(file []byte) {
 // declareQuietly leaves it to others to notice.
 func (r *room) declareQuietly(file []byte) {
 	r.t.Helper()
-	kinds := append(catalog.Kinds(), oncall.Kinds()...)
+	kinds := slices.Concat(catalog.Kinds(), oncall.Kinds(), maintenance.Kinds(alert.CheckMatcher))
 	set, findings := resource.Load(resource.NewRegistry(kinds...), map[string][]byte{"resources.yaml": file})
 	if set == nil {
 		r.t.Fatal(findings)

@@ -46,6 +46,7 @@ type Desk struct {
 	Open        *Incident         `json:"open,omitempty"`
 	Last        string            `json:"last,omitempty"`    // name of the incident opened last
 	Pending     []Signal          `json:"pending,omitempty"` // not taken in yet, oldest first
+	Waiting     []Signal          `json:"waiting,omitempty"` // symptoms that a maintenance window holds back, oldest first
 	Firing      map[string]Signal `json:"firing,omitempty"`  // page-level alerts that fire, by alert
 	Recent      *Recent           `json:"recent,omitempty"`  // the rollout that began last
 }
@@ -100,7 +101,7 @@ func Projections() []*projection.Projection {
 		},
 		Apply: func(_ string, d Desk, e event.Event) (Desk, error) { return d.apply(e) },
 		Indexes: func(key string, d Desk) []projection.Index {
-			if d.Open == nil && len(d.Pending) == 0 {
+			if d.Open == nil && len(d.Pending)+len(d.Waiting) == 0 {
 				return nil
 			}
 			return []projection.Index{{Name: "busy", Value: "yes", Sort: key}}
@@ -246,7 +247,7 @@ func (d Desk) apply(e event.Event) (Desk, error) {
 	if !ok {
 		return d, nil
 	}
-	d.Firing = firing(d.Firing, e, s)
+	d.Firing, d.Waiting = firing(d.Firing, e, s), d.over(s)
 	// What opens nothing matters only to an incident that is, or will be, open.
 	if (s.triggers() || d.Open != nil || len(d.Pending) > 0) && !d.flooded(s) {
 		d.Pending = append(slices.Clip(d.Pending), s)
@@ -298,6 +299,10 @@ func (r *Recent) apply(e event.Event, f foreign) *Recent {
 }
 
 func (d Desk) applyOwn(e event.Event) (Desk, error) {
+	if e.Type == EventSuppressed {
+		s, err := event.Decode[Suppressed](e)
+		return d.aside(s), err
+	}
 	var i Incident
 	if d.Open != nil {
 		i = *d.Open
@@ -321,7 +326,8 @@ func (d Desk) applyOwn(e event.Event) (Desk, error) {
 			return d, err
 		}
 		d.Last = i.Incident
-		d.Pending = slices.DeleteFunc(slices.Clone(d.Pending), func(s Signal) bool { return s.Event == l.Event })
+		known := func(s Signal) bool { return s.Event == l.Event }
+		d.Pending, d.Waiting = slices.DeleteFunc(slices.Clone(d.Pending), known), slices.DeleteFunc(slices.Clone(d.Waiting), known)
 	case EventResolved:
 		d.Open = nil
 		d.Pending = slices.DeleteFunc(slices.Clone(d.Pending), func(s Signal) bool { return !s.triggers() })

@@ -61,7 +61,7 @@ func needs(_ string, s State, now time.Time) []control.Request {
 	if s.Policy == "" {
 		return out
 	}
-	wanted := len(s.Pending) > 0
+	wanted := len(s.Pending)+len(s.Waiting) > 0
 	if i := s.Open; i != nil {
 		wanted = wanted || d.news() || i.Escalation != nil && i.Escalation.Live() && !now.Before(i.Escalation.Due)
 	}

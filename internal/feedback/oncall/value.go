@@ -89,6 +89,17 @@ type Point struct {
 // IsZero reports whether nothing was written.
 func (p Point) IsZero() bool { return p.Wall.IsZero() && p.Instant.IsZero() }
 
+// In is the moment as instants in a zone: the first and the last it can be, which
+// differ when clocks change.
+func (p Point) In(zone Zone) (first, last time.Time, err error) {
+	loc, err := zone.Location()
+	if err != nil {
+		return first, last, err
+	}
+	first, last = p.instants(loc)
+	return first, last, nil
+}
+
 // MarshalText writes the moment as it was given.
 func (p Point) MarshalText() ([]byte, error) {
 	if !p.Instant.IsZero() {
