@@ -29,6 +29,7 @@ type options struct {
 	ingest, storm, groups, rate int
 	pages                       time.Duration
 	kills                       int
+	only                        string
 }
 
 func main() {
@@ -39,6 +40,7 @@ func main() {
 	flag.IntVar(&o.rate, "rate", 100, "alerts a second while pages are timed")
 	flag.DurationVar(&o.pages, "pages", 10*time.Second, "how long pages are timed")
 	flag.IntVar(&o.kills, "kills", 5, "times our server is killed during a storm of its own")
+	flag.StringVar(&o.only, "only", "", "only this part: ingest, pages or storm; of Flyball alone")
 	flag.Parse()
 	if err := run(context.Background(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/alert:", err)
@@ -57,7 +59,11 @@ type peer interface {
 func run(ctx context.Context, o options) error {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "server\tingested a second\tCPU per 10,000\tto webhook p50\tp99\tstorm answered in\tfirst page\tlast page\tgroups lost\tduplicates raw\tby id\tRSS")
-	for _, start := range []func(context.Context, *sink) (peer, error){flyball, alertmanager} {
+	peers := []func(context.Context, *sink) (peer, error){flyball, alertmanager}
+	if o.only != "" {
+		peers = peers[:1]
+	}
+	for _, start := range peers {
 		row, err := measure(ctx, o, start)
 		if err != nil {
 			return err
@@ -76,7 +82,10 @@ func run(ctx context.Context, o options) error {
 // measure runs every part against one server, each part on a fresh one.
 func measure(ctx context.Context, o options, start func(context.Context, *sink) (peer, error)) (string, error) {
 	row := ""
-	for _, part := range []func(context.Context, options, peer, *sink) (string, error){ingest, pages, storm} {
+	for name, part := range map[string]func(context.Context, options, peer, *sink) (string, error){"ingest": ingest, "pages": pages, "storm": storm} {
+		if o.only != "" && name != o.only {
+			continue
+		}
 		s, err := newSink()
 		if err != nil {
 			return "", err

@@ -114,7 +114,7 @@ func New(cfg Config, ports Ports) (*App, error) {
 		reader = ports.Store.States()
 	}
 	a.env = &control.Env{
-		Log: a.log, Reader: reader, Sync: a.sync,
+		Log: a.log, Reader: reader, Sync: a.sync, Until: a.until,
 		Lease: func() event.Lease { return event.Lease{Name: leaseName, Epoch: a.epoch.Load()} },
 		Now:   cfg.Clock.Now,
 	}
@@ -148,6 +148,15 @@ func (a *App) sync(ctx context.Context) error {
 		return err
 	}
 	return a.projections.Sync(ctx, head.Position)
+}
+
+// until waits until what decisions read includes a position of the log.
+func (a *App) until(ctx context.Context, position int64) error {
+	if a.stepped {
+		// No more than was asked for: a simulation finds who relies on more.
+		return a.projections.CatchUpTo(ctx, max(position, 1))
+	}
+	return a.projections.Sync(ctx, position)
 }
 
 // Sync waits until what is read includes a position of the log.

@@ -188,6 +188,7 @@ func (s *simulation) boot() {
 	env := &control.Env{
 		Log: log, Reader: s.store.States(), Sources: map[string]control.Source{oncall.SourceName: oncall.Source(s.store.States())},
 		Lease: func() event.Lease { return event.Lease{} }, Now: s.clock.Now, Sync: states.CatchUp,
+		Until: func(ctx context.Context, position int64) error { return states.CatchUpTo(ctx, max(position, 1)) },
 	}
 	s.server = &simServer{
 		log: log, states: states,

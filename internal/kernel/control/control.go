@@ -14,6 +14,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/kernel/action"
@@ -113,7 +114,13 @@ type Processor interface {
 	Active(ctx context.Context, r projection.Reader) ([]string, error)
 	// Process brings a key up to date and says when to look again; a zero time
 	// is when something happens. An error is retried with back-off.
-	Process(ctx context.Context, env *Env, key string, wokenBy string) (wake time.Time, err error)
+	Process(ctx context.Context, env *Env, key string, by Waking) (wake time.Time, err error)
+}
+
+// Waking is the last event that woke a key; zero when none did.
+type Waking struct {
+	Event    string // ID
+	Position int64
 }
 
 // Env is what processors work with.
@@ -125,6 +132,52 @@ type Env struct {
 	Now     func() time.Time
 	// Sync waits until Reader shows the facts up to the end of the log.
 	Sync func(ctx context.Context) error
+	// Until waits until Reader shows the facts up to a position; nil: Sync.
+	Until func(ctx context.Context, position int64) error
+
+	mu    sync.Mutex
+	lasts map[string]last // by stream, of those that moved not long ago
+}
+
+// last is where a stream ends.
+type last struct{ version, position int64 }
+
+const maxLasts = 1 << 16
+
+// saw notes where streams end.
+func (env *Env) saw(events []event.Event) {
+	env.mu.Lock()
+	defer env.mu.Unlock()
+	if env.lasts == nil || len(env.lasts) > maxLasts {
+		env.lasts = map[string]last{}
+	}
+	for _, e := range events {
+		if e.Version > env.lasts[e.Stream].version {
+			env.lasts[e.Stream] = last{e.Version, e.Position}
+		}
+	}
+}
+
+// ready waits until Reader shows what woke a key and its whole stream, whose
+// version it returns: what else is recorded meanwhile need not be folded first,
+// or nobody were paged in a storm of alerts before it is over.
+func (env *Env) ready(ctx context.Context, stream string, by Waking) (version int64, err error) {
+	if version, err = env.Log.Version(ctx, stream); err != nil {
+		return 0, err
+	}
+	env.mu.Lock()
+	end := env.lasts[stream]
+	env.mu.Unlock()
+	if env.Until == nil || end.version != version {
+		return version, env.Sync(ctx)
+	}
+	return version, env.Until(ctx, max(by.Position, end.position))
+}
+
+func (env *Env) append(ctx context.Context, b event.Batch) error {
+	events, err := env.Log.Append(ctx, b)
+	env.saw(events)
+	return err
 }
 
 // Bind makes a Processor of a Controller.
@@ -142,13 +195,9 @@ func (b bound[S]) Active(ctx context.Context, r projection.Reader) ([]string, er
 	return b.c.Active(ctx, r)
 }
 
-func (b bound[S]) Process(ctx context.Context, env *Env, key, wokenBy string) (time.Time, error) {
-	stream := b.c.Name + "/" + key
-	version, err := env.Log.Version(ctx, stream)
+func (b bound[S]) Process(ctx context.Context, env *Env, key string, by Waking) (time.Time, error) {
+	version, err := env.ready(ctx, b.c.Name+"/"+key, by)
 	if err != nil {
-		return time.Time{}, err
-	}
-	if err := env.Sync(ctx); err != nil {
 		return time.Time{}, err
 	}
 	state, err := b.c.Load(ctx, env.Reader, key)
@@ -166,13 +215,12 @@ func (b bound[S]) Process(ctx context.Context, env *Env, key, wokenBy string) (t
 	if plan.empty() {
 		return plan.Wake, nil
 	}
-	batch, err := decisionBatch(b.c.Name, view, plan, now, version, wokenBy)
+	batch, err := decisionBatch(b.c.Name, view, plan, now, version, by.Event)
 	if err != nil {
 		return time.Time{}, err
 	}
 	batch.Lease = env.Lease()
-	_, err = env.Log.Append(ctx, batch)
-	return plan.Wake, err
+	return plan.Wake, env.append(ctx, batch)
 }
 
 func fetch(ctx context.Context, env *Env, requests []Request, now time.Time) ([]Reading, error) {

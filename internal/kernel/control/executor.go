@@ -119,13 +119,9 @@ func (x *Executor) Active(ctx context.Context, r projection.Reader) ([]string, e
 }
 
 // Process takes one action as far as it can go now.
-func (x *Executor) Process(ctx context.Context, env *Env, key, _ string) (time.Time, error) {
-	stream := "action/" + key
-	version, err := env.Log.Version(ctx, stream)
+func (x *Executor) Process(ctx context.Context, env *Env, key string, by Waking) (time.Time, error) {
+	version, err := env.ready(ctx, "action/"+key, by)
 	if err != nil {
-		return time.Time{}, err
-	}
-	if err := env.Sync(ctx); err != nil {
 		return time.Time{}, err
 	}
 	a, ok, err := projection.Get[action.Action](ctx, env.Reader, action.ProjectionName, key)
@@ -140,6 +136,12 @@ func (x *Executor) Process(ctx context.Context, env *Env, key, _ string) (time.T
 		return env.Now().Add(slotWait), nil
 	}
 	defer x.leave(a.Slot)
+	if t.Gate != nil || a.Slot != "" {
+		// Whether it may run depends on more than itself.
+		if err := env.Sync(ctx); err != nil {
+			return time.Time{}, err
+		}
+	}
 	if a.Phase.Pending() || t.Wish {
 		newer, err := x.newerInSlot(ctx, env, a, t.Wish)
 		if err != nil {
@@ -276,7 +278,7 @@ func sameOutcome(a, b action.Gated) bool {
 func (x *Executor) run(ctx context.Context, env *Env, t Type, a action.Action, version int64) (time.Time, error) {
 	if a.Phase.Pending() {
 		// The gate's outcome is part of the action its run sees.
-		if err := env.Sync(ctx); err != nil {
+		if _, err := env.ready(ctx, "action/"+a.ID, Waking{}); err != nil {
 			return time.Time{}, err
 		}
 		fresh, _, err := projection.Get[action.Action](ctx, env.Reader, action.ProjectionName, a.ID)
@@ -310,6 +312,5 @@ func (x *Executor) record(ctx context.Context, env *Env, a action.Action, versio
 	for i := range drafts {
 		drafts[i].Subject, drafts[i].Actor, drafts[i].Cause = a.Subject, "controller:action", a.ID
 	}
-	_, err := env.Log.Append(ctx, event.Batch{Stream: "action/" + a.ID, Expect: version, Lease: env.Lease(), Drafts: drafts})
-	return err
+	return env.append(ctx, event.Batch{Stream: "action/" + a.ID, Expect: version, Lease: env.Lease(), Drafts: drafts})
 }

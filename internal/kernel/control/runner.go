@@ -79,7 +79,7 @@ func (r *Runner) Start(ctx context.Context) error {
 			return err
 		}
 		for _, k := range keys {
-			r.wake(slot{i, k}, now, "")
+			r.wake(slot{i, k}, now, Waking{})
 		}
 	}
 	return nil
@@ -152,6 +152,7 @@ func (r *Runner) Poll(ctx context.Context) error {
 			return err
 		}
 		now := r.clock.Now()
+		r.env.saw(events)
 		for _, e := range events {
 			for i, p := range r.processors {
 				at := now
@@ -159,7 +160,7 @@ func (r *Runner) Poll(ctx context.Context) error {
 					at = now.Add(-ahead)
 				}
 				for _, k := range p.Wakes(e) {
-					r.wake(slot{i, k}, at, e.ID)
+					r.wake(slot{i, k}, at, Waking{e.ID, e.Position})
 				}
 			}
 		}
@@ -183,14 +184,14 @@ func (r *Runner) Step(ctx context.Context) (did bool, until time.Duration) {
 func (r *Runner) Wake(processor, key string) {
 	for i, p := range r.processors {
 		if p.Name() == processor {
-			r.wake(slot{i, key}, r.clock.Now(), "")
+			r.wake(slot{i, key}, r.clock.Now(), Waking{})
 		}
 	}
 }
 
 func (r *Runner) process(ctx context.Context, w *wake) {
 	p := r.processors[w.slot.processor]
-	at, err := p.Process(ctx, r.env, w.slot.key, w.cause)
+	at, err := p.Process(ctx, r.env, w.slot.key, w.by)
 	r.mu.Lock()
 	delete(r.busy, w.slot)
 	failures := 0
@@ -215,7 +216,7 @@ func (r *Runner) process(ctx context.Context, w *wake) {
 		r.logger.Warn("deciding failed, trying again", "controller", p.Name(), "key", w.slot.key, "failures", failures, "error", err)
 	}
 	if !at.IsZero() {
-		r.wake(w.slot, at, w.cause)
+		r.wake(w.slot, at, w.by)
 	}
 	r.notify()
 }
@@ -255,19 +256,19 @@ func (r *Runner) next() (*wake, time.Duration) {
 }
 
 // wake schedules a key; of two wake-ups the earlier stays.
-func (r *Runner) wake(s slot, at time.Time, cause string) {
+func (r *Runner) wake(s slot, at time.Time, by Waking) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w := r.pending[s]; w != nil {
-		if cause != "" {
-			w.cause = cause
+		if by.Position > w.by.Position {
+			w.by = by
 		}
 		if at.Before(w.at) {
 			w.at = at
 			heap.Fix(&r.queue, w.index)
 		}
 	} else {
-		w := &wake{slot: s, at: at, cause: cause}
+		w := &wake{slot: s, at: at, by: by}
 		r.pending[s] = w
 		heap.Push(&r.queue, w)
 	}
@@ -284,7 +285,7 @@ func (r *Runner) notify() {
 type wake struct {
 	slot  slot
 	at    time.Time
-	cause string
+	by    Waking
 	index int
 }
 

@@ -75,7 +75,10 @@ func (r *Runner) fail(ctx context.Context, err error) error {
 }
 
 // CatchUp folds everything recorded so far.
-func (r *Runner) CatchUp(ctx context.Context) error {
+func (r *Runner) CatchUp(ctx context.Context) error { return r.CatchUpTo(ctx, 0) }
+
+// CatchUpTo folds what is recorded up to a position; 0 is no bound.
+func (r *Runner) CatchUpTo(ctx context.Context, position int64) error {
 	r.catching.Lock()
 	defer r.catching.Unlock()
 	for {
@@ -83,7 +86,7 @@ func (r *Runner) CatchUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := r.follow(ctx, event.Query{After: low}); !errors.Is(err, errOutrun) {
+		if err := r.follow(ctx, event.Query{After: low, Until: position}); !errors.Is(err, errOutrun) {
 			return err
 		}
 		r.progressed()
