@@ -51,12 +51,21 @@ type Feeder struct {
 	mu    sync.Mutex
 	lines map[string]*line
 	asked map[Connection]metric.Counter // for questions beside objectives
+	rest  rest                          // of Tend's goroutine
+}
+
+// rest is when there was nothing left to do: with what was declared then, once
+// the minutes up to a moment were over.
+type rest struct {
+	declares int
+	over     time.Time
 }
 
 // line is what is known of one indicator's feeding.
 type line struct {
 	fed      slo.Fed
 	progress progress
+	kept     progress // as it was written down last
 	source   Connection
 	counter  metric.Counter
 	width    time.Duration // of its pieces of the past
@@ -71,26 +80,53 @@ type line struct {
 }
 
 // Tend reads what is due: the present of every indicator, then its past for a
-// while. It is to be called every few seconds.
+// while. It is to be called every few seconds, and does nothing as long as
+// neither another minute is over nor anything else is declared.
 func (f *Feeder) Tend(ctx context.Context) error {
+	start := f.Clock.Now()
+	now := rest{f.Watcher.Declares(), over(start)}
+	if f.rest == now {
+		return nil
+	}
 	lines, err := f.refresh(ctx)
-	if err != nil || len(lines) == 0 {
+	if err != nil {
 		return err
 	}
-	start := f.Clock.Now()
 	if err := f.present(ctx, lines, start); err != nil {
 		return err
 	}
 	for f.Clock.Now().Sub(start) < patience {
 		more, err := f.past(ctx, lines)
-		if err != nil || !more {
+		if err != nil {
 			return err
 		}
-		if now := f.Clock.Now(); now.Sub(now.Truncate(time.Minute)) >= grace && start.Sub(start.Truncate(time.Minute)) < grace {
+		if !more {
+			if f.done(now.over) {
+				f.rest = now
+			}
+			return nil
+		}
+		if over(f.Clock.Now()).After(now.over) {
 			return nil // another minute is over
 		}
 	}
 	return nil
+}
+
+// over is the end of the minutes that are read at a time.
+func over(now time.Time) time.Time { return now.UTC().Add(-grace).Truncate(time.Minute) }
+
+// done reports whether all that can be read up to a moment was.
+func (f *Feeder) done(until time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, l := range f.lines {
+		_, missing := l.progress.missing(l.fed.From, l.width)
+		if l.counter != nil && (missing || l.progress.top.Before(until)) {
+			return false
+		}
+	}
+	return true
 }
 
 // refresh brings the lines in line with what is declared, and gives those that
@@ -113,6 +149,11 @@ func (f *Feeder) refresh(ctx context.Context) ([]*line, error) {
 	}
 	now := f.Clock.Now()
 	counters := map[Connection]metric.Counter{}
+	for _, l := range f.lines {
+		if l.counter != nil {
+			counters[l.source] = l.counter
+		}
+	}
 	lines := map[string]*line{}
 	var out []*line
 	for _, w := range wanted {
@@ -122,16 +163,12 @@ func (f *Feeder) refresh(ctx context.Context) ([]*line, error) {
 			if l.progress, err = load(ctx, f.Blobs, w.ID); err != nil {
 				return nil, err
 			}
+			l.kept = l.progress
 		}
 		l.fed = w
 		lines[w.ID] = l
 		if f.connect(l, sources, counters) && !now.Before(l.retry) {
 			out = append(out, l)
-		}
-	}
-	for _, l := range lines {
-		if l.counter != nil {
-			counters[l.source] = l.counter
 		}
 	}
 	f.lines = lines
@@ -142,20 +179,14 @@ func (f *Feeder) refresh(ctx context.Context) ([]*line, error) {
 // source that changed is asked anew; a counter is shared by its lines.
 func (f *Feeder) connect(l *line, sources directory, counters map[Connection]metric.Counter) bool {
 	c, err := sources.of(l.fed.Indicator)
-	if err == nil && (l.counter == nil || l.source != c) {
-		if counters[c] == nil {
-			for _, other := range f.lines {
-				if other.counter != nil && other.source == c {
-					counters[c] = other.counter
-				}
-			}
-		}
-		if counters[c] == nil {
-			counters[c], err = f.Open(c)
-		}
-		l.counter, l.source, l.retry, l.wait = counters[c], c, time.Time{}, 0
+	if err == nil && l.counter != nil && l.source == c {
+		return true
+	}
+	if err == nil && counters[c] == nil {
+		counters[c], err = f.Open(c)
 	}
 	if err == nil {
+		l.counter, l.source, l.retry, l.wait = counters[c], c, time.Time{}, 0
 		l.plan, err = l.counter.Plan(Indicator(l.fed.Indicator, l.fed.GroupBy))
 	}
 	if err != nil {
@@ -199,7 +230,7 @@ func batches(lines []*line, most int, span func(*line) (metric.Span, bool)) []ba
 
 // present reads the minutes that are over.
 func (f *Feeder) present(ctx context.Context, lines []*line, now time.Time) error {
-	over := now.UTC().Add(-grace).Truncate(time.Minute)
+	over := over(now)
 	for _, b := range batches(lines, 10*together, func(l *line) (metric.Span, bool) {
 		s := l.progress.next(over)
 		return s, l.progress.top.Before(over)
@@ -277,8 +308,9 @@ func (f *Feeder) record(ctx context.Context, b batch, counts []metric.Count, liv
 	if kind := problem.KindOf(err); err != nil && kind != problem.Invalid && kind != problem.NotFound {
 		return err
 	}
+	cursors := map[string]int64{}
+	f.mu.Lock()
 	for _, l := range done {
-		f.mu.Lock()
 		if live {
 			l.progress.took(b.span)
 		} else {
@@ -288,13 +320,25 @@ func (f *Feeder) record(ctx context.Context, b batch, counts []metric.Count, liv
 		if err != nil {
 			l.err = err
 		}
-		p := l.progress
-		f.mu.Unlock()
-		if err := p.save(ctx, f.Blobs, l.fed.ID); err != nil {
-			return err
-		}
+		l.keep(cursors)
 	}
-	return nil
+	f.mu.Unlock()
+	if len(cursors) == 0 {
+		return nil
+	}
+	return f.Blobs.Put(ctx, nil, cursors)
+}
+
+// keep writes down what has been read without a hole. Of the present it is done
+// now and then: a server that is started again reads the last minutes once more.
+func (l *line) keep(cursors map[string]int64) {
+	p := l.progress
+	if p.low.IsZero() || p.low.Equal(l.kept.low) && p.high.Sub(l.kept.high) < reread {
+		return
+	}
+	name := cursor + l.fed.ID
+	cursors[name+"/low"], cursors[name+"/high"] = p.low.Unix(), p.high.Unix()
+	l.kept = p
 }
 
 // told remembers what there is to say of a line.

@@ -28,14 +28,6 @@ func load(ctx context.Context, blobs store.Blobs, id string) (progress, error) {
 	return progress{low: time.Unix(low, 0).UTC(), high: time.Unix(high, 0).UTC()}, err
 }
 
-// save keeps what has been read without a hole.
-func (p progress) save(ctx context.Context, blobs store.Blobs, id string) error {
-	if p.low.IsZero() {
-		return nil
-	}
-	return blobs.Put(ctx, nil, map[string]int64{cursor + id + "/low": p.low.Unix(), cursor + id + "/high": p.high.Unix()})
-}
-
 // next is the span to be read live: from what may have changed since it was
 // read, up to the end of what is over.
 func (p progress) next(over time.Time) metric.Span {

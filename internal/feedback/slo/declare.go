@@ -39,12 +39,21 @@ func (w *Watcher) Declare(ctx context.Context, now time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.byPlace, w.byIndicator = byPlace, byIndicator
+	w.declares++
 	for id, d := range w.declared {
 		if !wanted[id] {
 			w.forget(id, d)
 		}
 	}
 	return nil
+}
+
+// Declares is how often objectives were declared: while it stays the same, so do
+// the indicators and what else is written of them.
+func (w *Watcher) Declares() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.declares
 }
 
 func (w *Watcher) forget(id string, d *declared) {

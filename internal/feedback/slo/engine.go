@@ -43,6 +43,7 @@ type live struct {
 	meter     meter
 	watches   []watch // by rule
 	busy      bool    // some rule's state is not the quiet one
+	changed   bool    // since Changed was last asked
 	id        string
 	objective *Objective
 	slicer    *slicer // for the slice methods
@@ -109,6 +110,7 @@ func (e *Engine) Put(o *Objective) (empty bool, err error) {
 
 // replace puts a live objective in the place of the one with its ID.
 func (e *Engine) replace(l *live) {
+	l.changed = true
 	e.live[l.id] = l
 	e.ordered = nil
 }
@@ -222,6 +224,7 @@ func (e *Engine) Add(id string, at time.Time, good, total int64) (Outcome, error
 
 // add counts events of a slot that is so many base slots wide.
 func (l *live) add(at, good, total int64, base time.Duration, slots int64) Outcome {
+	l.changed = true
 	if l.slicer != nil {
 		if total > 0 { // a slice without events is a gap
 			l.begin(floorDiv(at, l.slicer.width) * l.slicer.width)
@@ -260,6 +263,7 @@ func (e *Engine) Change(id string, at time.Time, good, total, known int64) (Outc
 }
 
 func (l *live) change(t, good, total, known, base int64) Outcome {
+	l.changed = true
 	if l.slicer != nil {
 		if total > 0 {
 			l.begin(floorDiv(t, l.slicer.width) * l.slicer.width)
@@ -308,7 +312,7 @@ func (e *Engine) Tick(now time.Time) []Transition {
 		if current.peers != nil {
 			continue // after its parts
 		}
-		current.meter.advance(e.now.UnixNano())
+		current.changed = current.meter.advance(e.now.UnixNano()) || current.changed
 		if !current.busy && !current.stirs() {
 			continue // every rule is quiet, and was
 		}
@@ -339,7 +343,7 @@ func (l *live) evaluate(out []Transition, sums Sums, now time.Time) []Transition
 		if firing == nil {
 			continue
 		}
-		l.firing[i] = firing
+		l.firing[i], l.changed = firing, true
 		if !firing.Resolved.IsZero() {
 			l.firing[i] = nil
 		}
@@ -399,7 +403,7 @@ func (e *Engine) Load(id string, events *Series) error {
 		}
 	}
 	fresh.meter.advance(e.now.UnixNano())
-	l.meter, l.slicer, l.first = fresh.meter, fresh.slicer, fresh.first
+	l.meter, l.slicer, l.first, l.changed = fresh.meter, fresh.slicer, fresh.first, true
 	return nil
 }
 

@@ -147,10 +147,11 @@ func newMeter(l *layout, calendar *Calendar, now time.Time) meter {
 	return m
 }
 
-// advance moves now forward; it never moves back.
-func (m *meter) advance(now int64) {
+// advance moves now forward; it never moves back. It reports whether that moved
+// the edge of a slot.
+func (m *meter) advance(now int64) (moved bool) {
 	if now <= m.asOf {
-		return
+		return false
 	}
 	s := m.layout.move(m.asOf, now)
 	for _, l := range s.leaving {
@@ -164,7 +165,9 @@ func (m *meter) advance(now int64) {
 		from, to := p.calendar.period(time.Unix(0, now-1))
 		p.from, p.to = from.UnixNano(), to.UnixNano()
 		p.sum = m.sum(p.from, now)
+		return true
 	}
+	return len(s.leaving)+len(s.clear) > 0
 }
 
 // add counts into the slot at t, advancing to t when it lies ahead. It reports

@@ -338,6 +338,9 @@ func (w *writing) flush(ctx context.Context) error {
 			return err
 		}
 	}
+	for name, at := range w.cursors {
+		w.slots.marks.put(strings.TrimPrefix(name, cursorPrefix), at, true)
+	}
 	w.done = append(w.done, w.pending...)
 	w.reset()
 	return nil

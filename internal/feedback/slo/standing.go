@@ -2,6 +2,7 @@ package slo
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -49,6 +50,68 @@ func (e *Engine) Standings(want func(*Objective) bool, forecasts bool) []Standin
 		e.mu.Unlock()
 	}
 	return out
+}
+
+// condition is what decides whether an objective has something to record.
+type condition struct {
+	id, key string
+	text    string // its budget's level and the rules that fire
+	events  bool   // there are any
+}
+
+// changed is the condition of the objectives that counted something, or of
+// which a window has moved on by a slot, or a rule has turned, since it was last
+// asked; in order of ID. Nothing else changes a condition, but for what is
+// expected of the rest of a window that is not full, which is looked at by the
+// slot too.
+func (e *Engine) changed() []condition {
+	e.mu.Lock()
+	all := slices.Clone(e.order())
+	e.mu.Unlock()
+	var out []condition
+	stirred := map[string]bool{} // parts of composites
+	for batch := range slices.Chunk(all, standingBatch) {
+		e.mu.Lock()
+		for _, l := range batch {
+			if e.live[l.id] == l && l.changed && l.peers == nil {
+				l.changed = false
+				stirred[l.id] = len(e.composites) > 0
+				out = append(out, l.condition())
+			}
+		}
+		e.mu.Unlock()
+	}
+	return e.changedComposites(out, stirred)
+}
+
+// changedComposites adds the composites of which a part has changed, or that
+// have turned themselves.
+func (e *Engine) changedComposites(out []condition, stirred map[string]bool) []condition {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.order()
+	before := len(out)
+	for _, l := range e.composites {
+		if l.changed || slices.ContainsFunc(l.objective.Parts, func(p Part) bool { return stirred[p.ID] }) {
+			l.changed = false
+			out = append(out, l.condition())
+		}
+	}
+	if len(out) > before {
+		slices.SortFunc(out, func(a, b condition) int { return strings.Compare(a.id, b.id) })
+	}
+	return out
+}
+
+func (l *live) condition() condition {
+	s := l.standing(false)
+	c := condition{id: l.id, key: l.objective.Key(), text: LevelOf(s.Remaining), events: s.Total > 0}
+	for i, r := range l.rules {
+		if l.firing[i] != nil {
+			c.text += "|" + r.Policy.Name + "|" + r.Condition.String()
+		}
+	}
+	return c
 }
 
 // Forecast is when one objective's budget is spent, as of the last Tick; the

@@ -26,6 +26,34 @@ type Slots struct {
 	blobs store.Blobs
 	mu    sync.Mutex
 	known map[string]*shelf // by indicator
+	marks marks
+}
+
+// marks remembers watermarks, by indicator, in Unix seconds: they are asked for
+// far more often than they change.
+type marks struct {
+	mu sync.Mutex
+	at map[string]int64
+}
+
+func (m *marks) get(indicator string) (int64, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, ok := m.at[indicator]
+	return at, ok
+}
+
+// put remembers a watermark that was written, or, where none is remembered,
+// one that was read.
+func (m *marks) put(indicator string, at int64, written bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.at == nil {
+		m.at = map[string]int64{}
+	}
+	if _, ok := m.at[indicator]; written || !ok {
+		m.at[indicator] = at
+	}
 }
 
 // shelf is what is remembered of one indicator's slots.
@@ -167,9 +195,16 @@ func (r Recording) check(now time.Time) error {
 // Watermark is the time before which everything of an indicator has been read;
 // zero when nothing has.
 func (s *Slots) Watermark(ctx context.Context, indicator string) (time.Time, error) {
-	n, err := s.blobs.Cursor(ctx, cursorPrefix+indicator)
-	if err != nil || n == 0 {
-		return time.Time{}, err
+	n, known := s.marks.get(indicator)
+	if !known {
+		var err error
+		if n, err = s.blobs.Cursor(ctx, cursorPrefix+indicator); err != nil {
+			return time.Time{}, err
+		}
+		s.marks.put(indicator, n, false)
+	}
+	if n == 0 {
+		return time.Time{}, nil
 	}
 	return time.Unix(n, 0).UTC(), nil
 }

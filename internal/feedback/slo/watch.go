@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -58,6 +57,7 @@ type Watcher struct {
 
 	mu          sync.Mutex
 	now         time.Time
+	declares    int                  // how often objectives were declared
 	declared    map[string]*declared // by engine ID
 	byKey       map[string]string    // engine IDs
 	byPlace     map[string][]string  // engine IDs of what the proxy counts, by SERVICE/ENVIRONMENT
@@ -167,29 +167,16 @@ func (w *Watcher) Tick(now time.Time) {
 	w.raw.Tick(now)
 	w.mu.Lock()
 	w.now = w.engine.Now()
-	ids := make([]string, 0, len(w.declared))
-	for id := range w.declared {
-		ids = append(ids, id)
-	}
 	w.mu.Unlock()
-	sort.Strings(ids)
-	for _, id := range ids {
-		m, err := w.measure(id)
-		if err != nil {
-			continue // removed meanwhile
-		}
-		signature := LevelOf(m.Remaining)
-		for _, a := range m.Firing {
-			signature += "|" + a.rule()
-		}
+	for _, c := range w.engine.changed() {
 		w.mu.Lock()
-		changed := w.seen[id] != signature && m.Events > 0
+		changed := w.declared[c.id] != nil && w.seen[c.id] != c.text && c.events
 		if changed {
-			w.seen[id] = signature
+			w.seen[c.id] = c.text
 		}
 		w.mu.Unlock()
 		if changed {
-			w.Wake(m.Key)
+			w.Wake(c.key)
 		}
 	}
 }
