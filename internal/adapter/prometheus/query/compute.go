@@ -17,6 +17,7 @@ import (
 type work struct {
 	plan     *plan
 	span     metric.Span
+	read     stretch // of the samples
 	answers  map[string]answer
 	evidence *evidence
 	out      metric.Count
@@ -66,7 +67,7 @@ func (w *work) groupOf(l metric.Labels) *group {
 			w.finding("error", metric.CodeTooManyGroups, "more than %d groups; the others are left out", metric.MaxGroups)
 			return nil
 		}
-		g = &group{labels: labels, part: newTally(), total: newTally()}
+		g = &group{labels: labels, part: newTally(w.interval, w.read), total: newTally(w.interval, w.read)}
 		w.groups[key.String()] = g
 	}
 	return g
@@ -76,29 +77,39 @@ func (w *work) groupOf(l metric.Labels) *group {
 func (w *work) begun(into map[family]bool) {
 	for _, s := range w.plan.sums() {
 		for _, t := range s {
+			if w.plan.readWith(t.selector) {
+				continue // they are among the others
+			}
 			for _, series := range w.answers[t.selector.text].series {
-				list, _ := readings(series, t)
-				_, begins := differences(list, w.interval)
-				for _, b := range begins {
-					if b.first.at > w.from() && b.first.value > 0 {
-						into[family{series.Labels[metric.NameLabel], series.Labels["job"]}] = true
-					}
+				if list, _, _ := readings(series, t); w.begins(list) {
+					into[family{series.Labels[metric.NameLabel], series.Labels["job"]}] = true
 				}
 			}
 		}
 	}
 }
 
-// measureInterval finds the usual distance between total's samples.
-func (w *work) measureInterval() {
-	var all [][]reading
-	for _, t := range w.plan.total {
-		for _, series := range w.answers[t.selector.text].series {
-			list, _ := readings(series, t)
-			all = append(all, list)
+// begins reports whether a series begins in the span with events.
+func (w *work) begins(list []reading) bool {
+	for i := range list {
+		r := &list[i]
+		if r.At > w.from() && r.Value > 0 && (i == 0 || r.At > list[i-1].At && apart(&list[i-1], r, w.interval)) {
+			return true
 		}
 	}
-	w.interval = scrapeInterval(all)
+	return false
+}
+
+// measureInterval finds the usual distance between total's samples.
+func (w *work) measureInterval() {
+	all := steps{}
+	for _, t := range w.plan.total {
+		for _, series := range w.answers[t.selector.text].series {
+			list, _, _ := readings(series, t)
+			all.add(list)
+		}
+	}
+	w.interval = all.usual()
 }
 
 // count counts a ratio from samples.
@@ -209,7 +220,7 @@ func (w *work) series(t term, s metric.Series, total bool) {
 	if total {
 		into = g.total
 	}
-	list, bad := readings(s, t)
+	list, bad, split := readings(s, t)
 	if !w.plan.readWith(t.selector) {
 		w.out.Samples += len(list) + len(bad)
 	}
@@ -219,45 +230,40 @@ func (w *work) series(t term, s metric.Series, total bool) {
 	if len(list) == 0 {
 		return
 	}
-	w.remark(t, list)
-	diffs, begins := differences(list, w.interval)
-	for _, d := range diffs {
-		into.add(d, t.negative)
-	}
-	for _, b := range begins {
-		if b.first.at <= w.from() {
-			continue
+	w.remark(t, list, split)
+	into.expect(len(list))
+	walk(list, w.interval, func(d difference) { into.add(d, t.negative) }, func(b begin) {
+		if b.first.At <= w.from() {
+			return
 		}
 		if since, ok := w.evidence.since(s.Labels, b.first, b.before); ok {
-			into.add(difference{since, b.first.at, rose(0, b.first.value)}, t.negative)
+			into.add(difference{since, b.first.At, rose(0, b.first.Value)}, t.negative)
 		}
-	}
+	})
 	if total {
-		g.last = append(g.last, list[len(list)-1].at)
+		g.last = append(g.last, list[len(list)-1].At)
 	}
 }
 
 // remark tells of counters that are not what they should be.
-func (w *work) remark(t term, list []reading) {
-	for _, r := range list {
-		if r.split {
-			w.finding("warning", metric.CodeInsideBucket, "the threshold %g lies inside a bucket of the native histogram; what it holds is divided by estimate", t.limit)
-		}
-		if t.part == value && r.value != math.Trunc(r.value) {
-			w.finding("warning", metric.CodeFraction, "%s does not count in whole events; each value is rounded down", t.selector.text)
-		}
+func (w *work) remark(t term, list []reading, split bool) {
+	if split {
+		w.finding("warning", metric.CodeInsideBucket, "the threshold %g lies inside a bucket of the native histogram; what it holds is divided by estimate", t.limit)
+	}
+	if t.part == value && slices.ContainsFunc(list, func(r reading) bool { return r.Value != math.Trunc(r.Value) }) {
+		w.finding("warning", metric.CodeFraction, "%s does not count in whole events; each value is rounded down", t.selector.text)
 	}
 }
 
 // around is the time between the good samples on either side of a moment.
 func around(list []reading, at int64) stretch {
-	i, _ := slices.BinarySearchFunc(list, at, func(r reading, t int64) int { return cmp.Compare(r.at, t) })
+	i, _ := slices.BinarySearchFunc(list, at, func(r reading, t int64) int { return cmp.Compare(r.At, t) })
 	out := stretch{at, at}
 	if i > 0 {
-		out.from = max(list[i-1].at, at-reach)
+		out.from = max(list[i-1].At, at-reach)
 	}
 	if i < len(list) {
-		out.until = min(list[i].at, at+reach)
+		out.until = min(list[i].At, at+reach)
 	}
 	return out
 }
@@ -282,7 +288,7 @@ func (w *work) slots(g *group) []metric.Slot {
 	part, total := g.part.slots(w.from(), w.until()), g.total.slots(w.from(), w.until())
 	known := g.total.covered(w.interval)
 	settled := w.out.Settled.UnixMilli()
-	var out []metric.Slot
+	out := make([]metric.Slot, 0, len(total))
 	for slot := w.from(); slot < w.until(); slot += slotWidth {
 		if slot+slotWidth > settled || !whole(known, slot) {
 			continue
@@ -291,7 +297,7 @@ func (w *work) slots(g *group) []metric.Slot {
 			w.finding("error", metric.CodeNotANumber, "a counter is NaN or infinite at %s; its slots are gaps", clockOf(slot))
 			continue
 		}
-		some, all := part[slot], total[slot]
+		some, all := part[(slot-w.from())/slotWidth], total[(slot-w.from())/slotWidth]
 		switch {
 		case some < 0 || all < 0:
 			w.finding("error", metric.CodeNegative, "the counts of %s are below zero (%d of %d); such slots are gaps", clockOf(slot), some, all)
@@ -402,18 +408,17 @@ func compares(op string, sample, threshold float64) bool {
 }
 
 func (w *work) settleMeasured(all []metric.Series) {
-	var lists [][]reading
+	usual := steps{}
+	var ends []int64
 	for _, s := range all {
-		list, _ := readings(s, term{})
-		lists = append(lists, list)
-	}
-	w.interval = scrapeInterval(lists)
-	for _, list := range lists {
+		list, _, _ := numbers(s.Points)
+		usual.add(list)
 		if len(list) > 0 {
-			g := w.groupOf(nil)
-			g.last = append(g.last, list[len(list)-1].at)
+			ends = append(ends, list[len(list)-1].At)
 		}
 	}
+	w.interval = usual.usual()
+	w.groupOf(nil).last = ends
 	w.settle()
 	w.groups = map[string]*group{}
 }

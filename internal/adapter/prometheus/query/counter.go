@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"sync"
 
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/port/metric"
@@ -30,10 +31,11 @@ func (c *Counter) Count(ctx context.Context, indicators []metric.Indicator, span
 	if !span.From.Equal(span.From.Truncate(metric.SlotWidth)) || !span.Until.Equal(span.Until.Truncate(metric.SlotWidth)) || span.Until.Sub(span.From) > MaxSpan {
 		return nil, problem.New(problem.Invalid, "metric.count", "a span of counts begins and ends at whole minutes and has at most %s", MaxSpan)
 	}
+	read := stretch{span.From.UnixMilli() - reach, min(span.Until.UnixMilli()+reach, span.Now.UnixMilli())}
 	works := make([]*work, len(indicators))
 	var selectors []selector
 	for i, ind := range indicators {
-		w := &work{span: span, groups: map[string]*group{}, found: map[string]bool{}}
+		w := &work{span: span, read: read, groups: map[string]*group{}, found: map[string]bool{}}
 		works[i] = w
 		p, err := newPlan(ind)
 		if err != nil {
@@ -43,7 +45,6 @@ func (c *Counter) Count(ctx context.Context, indicators []metric.Indicator, span
 		w.plan, w.out.Plan = p, p.public()
 		selectors = append(selectors, p.selectors()...)
 	}
-	read := stretch{span.From.UnixMilli() - reach, min(span.Until.UnixMilli()+reach, span.Now.UnixMilli())}
 	answers := fetch(ctx, c.engine, selectors, read)
 	known := newEvidence()
 	for _, text := range sortedTexts(answers) {
@@ -62,22 +63,34 @@ func (c *Counter) Count(ctx context.Context, indicators []metric.Indicator, span
 		return nil, err
 	}
 	out := make([]metric.Count, len(works))
+	var all sync.WaitGroup
+	turn := make(chan struct{}, parallel)
 	for i, w := range works {
-		switch {
-		case w.out.Err != nil:
-		case !w.plan.exact:
-			w.evaluate(ctx, c.engine)
-		case w.plan.indicator.Kind == metric.Measured:
-			w.measure()
-		default:
-			w.count()
-		}
-		out[i] = w.out
+		turn <- struct{}{}
+		all.Go(func() {
+			defer func() { <-turn }()
+			w.run(ctx, c.engine)
+			out[i] = w.out
+		})
 	}
+	all.Wait()
 	if len(out) > 0 {
 		out[0].Samples += asked
 	}
 	return out, ctx.Err()
+}
+
+// run counts, or evaluates.
+func (w *work) run(ctx context.Context, engine metric.Engine) {
+	switch {
+	case w.out.Err != nil:
+	case !w.plan.exact:
+		w.evaluate(ctx, engine)
+	case w.plan.indicator.Kind == metric.Measured:
+		w.measure()
+	default:
+		w.count()
+	}
 }
 
 // counts reports whether samples of counters are counted.

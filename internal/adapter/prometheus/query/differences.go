@@ -1,6 +1,7 @@
 package query
 
 import (
+	"maps"
 	"math"
 	"slices"
 
@@ -11,11 +12,7 @@ import (
 const reach = int64(metric.Reach / 1e6)
 
 // reading is one sample of a counter.
-type reading struct {
-	at    int64
-	value float64
-	split bool // its histogram has a bucket around the limit: estimated
-}
+type reading = metric.Point
 
 // difference is how many events there were after one moment and up to another.
 type difference struct {
@@ -24,32 +21,46 @@ type difference struct {
 }
 
 // readings are a series' samples as a term counts them. at is when the values
-// are that are no numbers.
-func readings(s metric.Series, t term) (out []reading, bad []int64) {
+// are that are no numbers; split says that a histogram has a bucket around the
+// term's limit, so that its readings are estimated.
+func readings(s metric.Series, t term) (out []reading, bad []int64, split bool) {
 	if t.part == value {
-		out = make([]reading, 0, len(s.Points))
-		for _, p := range s.Points {
-			if math.IsNaN(p.Value) || math.IsInf(p.Value, 0) {
-				bad = append(bad, p.At)
-				continue
-			}
-			out = append(out, reading{at: p.At, value: p.Value})
-		}
-		return out, bad
+		return numbers(s.Points)
 	}
+	out = make([]reading, 0, len(s.Histograms))
 	for _, h := range s.Histograms {
-		r := reading{at: h.At, value: h.Histogram.Count}
+		r := reading{At: h.At, Value: h.Histogram.Count}
 		if t.part == below {
-			r.value, r.split = atMost(h.Histogram, t.limit)
+			var estimated bool
+			r.Value, estimated = atMost(h.Histogram, t.limit)
+			split = split || estimated
 		}
-		if math.IsNaN(r.value) || math.IsInf(r.value, 0) {
+		if !finite(r.Value) {
 			bad = append(bad, h.At)
 			continue
 		}
 		out = append(out, r)
 	}
-	return out, bad
+	return out, bad, split
 }
+
+// numbers are the samples that are numbers: all of them, mostly, so that they
+// need not be copied.
+func numbers(points []metric.Point) (out []reading, bad []int64, split bool) {
+	if !slices.ContainsFunc(points, func(p metric.Point) bool { return !finite(p.Value) }) {
+		return points, nil, false
+	}
+	for _, p := range points {
+		if finite(p.Value) {
+			out = append(out, p)
+		} else {
+			bad = append(bad, p.At)
+		}
+	}
+	return out, bad, false
+}
+
+func finite(v float64) bool { return v-v == 0 }
 
 // atMost is how many of a histogram's observations are at most a limit, and
 // whether that is estimated, because the limit lies inside a bucket. Inside of
@@ -86,22 +97,44 @@ func rose(before, after float64) int64 {
 	return int64(math.Floor(after)) - int64(math.Floor(before))
 }
 
-// scrapeInterval is the usual distance between a series' samples, for telling
-// a missed scrape: the median, at most half of reach, a minute if there is none.
-func scrapeInterval(all [][]reading) int64 {
-	var steps []int64
-	for _, list := range all {
-		for i := 1; i < len(list); i++ {
-			if d := list[i].at - list[i-1].at; d > 0 && d <= reach {
-				steps = append(steps, d)
-			}
+// steps are the distances between samples of series, and how often they are.
+type steps map[int64]int
+
+// add takes the distances of a series. They are mostly alike, so they are
+// counted by the run.
+func (s steps) add(list []metric.Point) {
+	last, run := int64(0), 0
+	for i := 1; i < len(list); i++ {
+		d := list[i].At - list[i-1].At
+		if d != last {
+			s.note(last, run)
+			last, run = d, 0
+		}
+		run++
+	}
+	s.note(last, run)
+}
+
+func (s steps) note(d int64, times int) {
+	if d > 0 && d <= reach && times > 0 {
+		s[d] += times
+	}
+}
+
+// usual is the usual distance, for telling a missed scrape: the median, at most
+// half of reach, a minute if there is none.
+func (s steps) usual() int64 {
+	all := 0
+	for _, n := range s {
+		all += n
+	}
+	before := 0
+	for _, d := range slices.Sorted(maps.Keys(s)) {
+		if before += s[d]; before > all/2 {
+			return min(d, reach/2)
 		}
 	}
-	if len(steps) == 0 {
-		return 60_000
-	}
-	slices.Sort(steps)
-	return min(steps[len(steps)/2], reach/2)
+	return 60_000
 }
 
 // missed reports whether two samples are so far apart that a scrape between
@@ -115,22 +148,30 @@ type begin struct {
 	before *reading
 }
 
-// differences are those between a series' samples. What came before a begin is
-// a question of evidence.
-func differences(list []reading, interval int64) (out []difference, begins []begin) {
-	for i, r := range list {
+// walk visits the differences between a series' samples, in order, and the
+// samples with which it begins: what came before those is a question of
+// evidence.
+func walk(list []reading, interval int64, counted func(d difference), begins func(b begin)) {
+	for i := range list {
+		r := &list[i]
 		if i == 0 {
-			begins = append(begins, begin{first: r})
+			begins(begin{first: *r})
 			continue
 		}
-		p := list[i-1]
-		switch reset := r.value < p.value; {
-		case r.at <= p.at: // an engine that gives a moment twice
-		case r.at-p.at > reach, reset && missed(p.at, r.at, interval):
-			begins = append(begins, begin{r, &p})
+		p := &list[i-1]
+		switch {
+		case r.At <= p.At: // an engine that gives a moment twice
+		case apart(p, r, interval):
+			begins(begin{*r, p})
 		default:
-			out = append(out, difference{p.at, r.at, rose(p.value, r.value)})
+			counted(difference{p.At, r.At, rose(p.Value, r.Value)})
 		}
 	}
-	return out, begins
+}
+
+// apart reports whether nothing can be said of what a counter counted between
+// two samples: too much time has passed, or it was reset and a scrape between
+// them is missing.
+func apart(p, r *reading, interval int64) bool {
+	return r.At-p.At > reach || r.Value < p.Value && missed(p.At, r.At, interval)
 }

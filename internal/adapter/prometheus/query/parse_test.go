@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"slices"
@@ -169,18 +170,73 @@ func TestDifferences(t *testing.T) {
 				value = 0
 			}
 			value, total = value+float64(rise), total+rise
-			list = append(list, reading{at: at, value: value})
+			list = append(list, reading{At: at, Value: value})
 		}
 		sum := int64(0)
-		out, begins := differences(list, 30_000)
-		for _, d := range out {
+		begins := 0
+		walk(list, 30_000, func(d difference) {
 			if d.events < 0 || d.until-d.from != 30_000 {
 				r.Fatalf("difference %+v", d)
 			}
 			sum += d.events
+		}, func(begin) { begins++ })
+		if sum != total || begins != 1 {
+			r.Fatalf("%d events counted of %d, %d beginnings", sum, total, begins)
 		}
-		if sum != total || len(begins) != 1 {
-			r.Fatalf("%d events counted of %d, %d beginnings", sum, total, len(begins))
+	})
+}
+
+// However series are scraped, and in whatever order they come, a tally holds
+// what a plain map of stretches would.
+func TestTally(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		const until = 30 * slotWidth
+		interval := rapid.SampledFrom([]int64{1000, 15_000, 30_000, 45_000, 60_000}).Draw(r, "interval")
+		all := newTally(interval, stretch{0, until})
+		plain := map[stretch]int64{}
+		for range rapid.IntRange(1, 6).Draw(r, "series") {
+			phase, last := rapid.SampledFrom([]int64{0, 7, 999}).Draw(r, "phase"), int64(0)
+			all.expect(rapid.IntRange(0, int(2*until/interval)).Draw(r, "samples"))
+			for last < until {
+				at := last + interval*rapid.SampledFrom([]int64{1, 1, 1, 1, 2, 3}).Draw(r, "scrapes")
+				if last == 0 {
+					at = last + interval*rapid.Int64Range(1, 10).Draw(r, "late") + phase
+				}
+				if rapid.IntRange(0, 9).Draw(r, "jitter") == 0 {
+					at += rapid.Int64Range(1, interval/2).Draw(r, "by")
+				}
+				if last > 0 && at <= until {
+					n := rapid.Int64Range(0, 100).Draw(r, "events")
+					all.add(difference{last, at, n}, false)
+					plain[stretch{last, at}] += n
+				}
+				last = at
+			}
+		}
+		all.each(func(s stretch, n int64) {
+			if want, ok := plain[s]; !ok || want != n {
+				r.Fatalf("%v has %d, want %d", s, n, want)
+			}
+			delete(plain, s)
+		})
+		if len(plain) > 0 {
+			r.Fatalf("%v are missing", plain)
+		}
+		var known []stretch // the union, point by point
+		tolerance := interval
+		covered := all.covered(tolerance)
+		all.each(func(s stretch, _ int64) { known = append(known, s) })
+		slices.SortFunc(known, func(a, b stretch) int { return cmp.Compare(a.from, b.from) })
+		var want []stretch
+		for _, s := range known {
+			if n := len(want) - 1; n >= 0 && s.from-want[n].until <= tolerance {
+				want[n].until = max(want[n].until, s.until)
+				continue
+			}
+			want = append(want, s)
+		}
+		if !slices.Equal(covered, want) {
+			r.Fatalf("covered %v, want %v", covered, want)
 		}
 	})
 }

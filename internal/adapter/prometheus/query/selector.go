@@ -16,6 +16,7 @@ import (
 // selector is an instant selector: its matchers in a canonical order.
 type selector struct {
 	matchers []*labels.Matcher
+	written  []string // each matcher as text
 	text     string
 }
 
@@ -29,7 +30,15 @@ func newSelector(matchers []*labels.Matcher) selector {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Value, b.Value))
 	})
 	sorted = slices.CompactFunc(sorted, func(a, b *labels.Matcher) bool { return a.String() == b.String() })
-	s := selector{matchers: sorted}
+	return spelled(sorted)
+}
+
+// spelled is the selector of matchers that are in order.
+func spelled(matchers []*labels.Matcher) selector {
+	s := selector{matchers: matchers, written: make([]string, len(matchers))}
+	for i, m := range matchers {
+		s.written[i] = m.String()
+	}
 	s.text = s.write()
 	return s
 }
@@ -52,12 +61,12 @@ var plainName = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
 
 func (s selector) write() string {
 	name, parts := "", []string{}
-	for _, m := range s.matchers {
+	for i, m := range s.matchers {
 		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual && name == "" && plainName.MatchString(m.Value) {
 			name = m.Value
 			continue
 		}
-		parts = append(parts, m.String())
+		parts = append(parts, s.written[i])
 	}
 	if len(parts) == 0 && name != "" {
 		return name
@@ -92,12 +101,12 @@ func (s selector) covers(other selector) bool {
 		return false
 	}
 	i := 0
-	for _, m := range other.matchers {
-		if i < len(s.matchers) && s.matchers[i].String() == m.String() {
+	for _, m := range other.written {
+		if i < len(s.written) && s.written[i] == m {
 			i++
 		}
 	}
-	return i == len(s.matchers)
+	return i == len(s.written)
 }
 
 // request is one selector to ask the engine for, and the selectors whose series
@@ -180,9 +189,7 @@ func together(all []request) []request {
 
 // without is the selector without its matcher i.
 func (s selector) without(i int) selector {
-	out := selector{matchers: slices.Delete(slices.Clone(s.matchers), i, i+1)}
-	out.text = out.write()
-	return out
+	return spelled(slices.Delete(slices.Clone(s.matchers), i, i+1))
 }
 
 // join makes one request of several that differ in one label.

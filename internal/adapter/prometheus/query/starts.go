@@ -112,20 +112,20 @@ func (e *evidence) scraped(l metric.Labels, first int64) (int64, bool) {
 func (e *evidence) since(l metric.Labels, first reading, before *reading) (int64, bool) {
 	if before == nil {
 		if v, ok := e.earlier[identity(l)]; ok {
-			before = &reading{value: v}
+			before = &reading{Value: v}
 		}
 	}
-	if before != nil && first.value >= before.value {
+	if before != nil && first.Value >= before.Value {
 		return 0, false
 	}
-	from, ok := e.sibling(l, first.at)
+	from, ok := e.sibling(l, first.At)
 	if !ok {
-		from, ok = e.process(l, first.at)
+		from, ok = e.process(l, first.At)
 	}
-	if !ok && first.value <= maxFirst {
-		from, ok = e.scraped(l, first.at)
+	if !ok && first.Value <= maxFirst {
+		from, ok = e.scraped(l, first.At)
 	}
-	return from, ok && (before == nil || from >= before.at)
+	return from, ok && (before == nil || from >= before.At)
 }
 
 // identity tells series apart.

@@ -89,12 +89,24 @@ func (c *chunks) add(s *prompb.ChunkedSeries) error {
 			c.now.Labels[l.Name] = l.Value
 		}
 	}
+	c.now.Points = slices.Grow(c.now.Points, c.most(s.Chunks))
 	for _, chunk := range s.Chunks {
 		if err := c.chunk(chunk); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// most is how many samples chunks say they have, if that can be.
+func (c *chunks) most(list []prompb.Chunk) int {
+	n := 0
+	for _, chunk := range list {
+		if len(chunk.Data) >= 2 {
+			n += min(int(binary.BigEndian.Uint16(chunk.Data)), 4*len(chunk.Data)) // a sample takes two bits
+		}
+	}
+	return min(n, metric.MaxSamples-c.samples)
 }
 
 // finish puts the series that is complete with the others.
