@@ -99,7 +99,7 @@ func (a *App) assemble() {
 	backtests := &policy.Backtests{Reader: reader, Clock: a.cfg.Clock, Objectives: a.watcher, Incidents: a.watcher.Incidents, Deployments: a.deployments, Kinds: Kinds}
 	a.parts.books = a.books()
 	a.parts.probes = &probe.Desk{Reader: reader, Blobs: a.ports.Store.Blobs(), Prober: a.ports.Prober, Objectives: a.watcher, Clock: a.cfg.Clock}
-	incidents := &incident.Incidents{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Costs: a.parts.books.Incident}
+	incidents := &incident.Incidents{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Costs: a.parts.books.Incident, Past: a.watcher.Past}
 	a.parts.schedules = &oncall.Desk{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync}
 	insight := &dora.Insight{Reader: reader, Clock: a.cfg.Clock}
 	operate := &operate{app: a}

@@ -174,7 +174,7 @@ func (h *house) open() {
 		(&pipeline.Desk{Log: log, Reader: states, Sync: h.sync, Steps: printed{}}).Operations(),
 		(&release.Desk{Log: log, Reader: states, Sync: h.sync}).Operations(),
 		(&rollout.Desk{Log: log, Reader: states, Sync: h.sync}).Operations(),
-		(&incident.Incidents{Log: log, Reader: states, Sync: h.sync, Clock: h.clock}).Operations(),
+		(&incident.Incidents{Log: log, Reader: states, Sync: h.sync, Clock: h.clock, Costs: h.books().Incident, Past: h.watcher.Past}).Operations(),
 		(&policy.Policies{Log: log, Reader: states, Sync: h.sync, Clock: h.clock, Budgets: h.watcher.Budgets}).Operations(),
 		h.books().Operations(), h.watcher.Operations(),
 		(&oncall.Desk{Log: log, Reader: states, Sync: h.sync, Clock: h.clock}).Operations(),

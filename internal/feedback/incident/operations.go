@@ -28,6 +28,8 @@ type Incidents struct {
 	Sync func(ctx context.Context) error
 	// Costs is what an incident spent of each objective's budget; may be nil.
 	Costs func(ctx context.Context, service, environment, incident string) ([]budget.Cost, error)
+	// Past is what an objective counted, to find out when trouble began; may be nil.
+	Past History
 }
 
 // ListInput bounds a list of incidents.
@@ -46,10 +48,11 @@ type ShowInput struct {
 // ShowOutput is an incident with what happened.
 type ShowOutput struct {
 	Incident
-	UpdateDue time.Time     `json:"update_due,omitzero" doc:"when the next stakeholder update is due"`
-	Overdue   bool          `json:"overdue,omitempty" doc:"that moment has passed"`
-	Timeline  []Entry       `json:"timeline" doc:"facts about it and what it is linked to, oldest first"`
-	Cost      []budget.Cost `json:"cost,omitempty" doc:"what it spent of each objective's budget, and who is charged"`
+	UpdateDue time.Time `json:"update_due,omitzero" doc:"when the next stakeholder update is due"`
+	Investigation
+	Overdue  bool          `json:"overdue,omitempty" doc:"that moment has passed"`
+	Timeline []Entry       `json:"timeline" doc:"facts about it and what it is linked to, oldest first"`
+	Cost     []budget.Cost `json:"cost,omitempty" doc:"what it spent of each objective's budget, and who is charged"`
 }
 
 // SayInput is something a person says about an incident.
@@ -180,6 +183,9 @@ func (n *Incidents) show(ctx context.Context, _ operation.Caller, in ShowInput) 
 	at, _ := operation.At(ctx)
 	out := ShowOutput{Incident: i}
 	if err := n.clock(ctx, &out); err != nil {
+		return out, err
+	}
+	if out.Investigation, err = n.investigate(ctx, i); err != nil {
 		return out, err
 	}
 	if out.Timeline, err = Timeline(ctx, n.Log, i, at); err == nil && n.Costs != nil {
@@ -365,6 +371,9 @@ func (o ShowOutput) Tell() string {
 		fmt.Fprintf(&b, "%s has it since %s\n", i.AcknowledgedBy, stamp(i.AcknowledgedAt))
 	}
 	o.tellLead(&b)
+	for _, s := range o.Suspects {
+		fmt.Fprintf(&b, "suspect (%d of 100) %s: %s\n", s.Score, s.Name, strings.Join(s.Why, "; "))
+	}
 	if i.Mitigation != "" {
 		fmt.Fprintf(&b, "mitigated %s: %s\n", stamp(i.MitigatedAt), i.Mitigation)
 	}

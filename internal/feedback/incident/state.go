@@ -118,7 +118,7 @@ func Projections() []*projection.Projection {
 		},
 		Apply: func(_ string, n int, _ event.Event) (int, error) { return n + 1, nil },
 	})
-	return []*projection.Projection{incidents, desks, turns}
+	return []*projection.Projection{incidents, desks, turns, changes()}
 }
 
 // The states of an incident.
