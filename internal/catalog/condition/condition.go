@@ -30,11 +30,12 @@ type Type int
 // The types.
 const (
 	Text   Type = iota // string
-	Number             // float64; whole numbers compare with it
+	Number             // float64; whole numbers compare with it, equality apart
+	Whole              // int64
 	Words              // map[string]string
 )
 
-var types = map[Type]*cel.Type{Text: cel.StringType, Number: cel.DoubleType, Words: cel.MapType(cel.StringType, cel.StringType)}
+var types = map[Type]*cel.Type{Text: cel.StringType, Number: cel.DoubleType, Whole: cel.IntType, Words: cel.MapType(cel.StringType, cel.StringType)}
 
 // Language is one set of variables. It is safe for concurrent use.
 type Language struct {

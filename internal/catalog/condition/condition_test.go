@@ -8,10 +8,10 @@ import (
 )
 
 var language = condition.New(`severity <= 2`, map[string]condition.Type{
-	"severity": condition.Number, "service": condition.Text, "labels": condition.Words,
+	"severity": condition.Whole, "service": condition.Text, "labels": condition.Words,
 })
 
-func values(severity float64, service string, labels map[string]string) map[string]any {
+func values(severity int64, service string, labels map[string]string) map[string]any {
 	return map[string]any{"severity": severity, "service": service, "labels": labels}
 }
 
@@ -19,6 +19,7 @@ func TestHolds(t *testing.T) {
 	for when, want := range map[string]bool{
 		`severity <= 2`:                                        true,
 		`service == "checkout" && severity == 1`:               false,
+		`severity < 2.5`:                                       true,
 		`"tier" in labels && labels["tier"] == "1"`:            true,
 		`service.startsWith("check") || labels.tier == "none"`: true,
 	} {
@@ -32,7 +33,7 @@ func TestHolds(t *testing.T) {
 func TestCheckSaysWhatIsWrong(t *testing.T) {
 	for when, want := range map[string]string{
 		"":                              "a condition is required, such as severity <= 2",
-		"severity":                      "gives a double; a condition is true or false",
+		"severity":                      "gives a int; a condition is true or false",
 		"serverity > 1":                 `column 1: undeclared reference to 'serverity'`,
 		"severity > ":                   "Syntax error",
 		strings.Repeat("true && ", 200): "longer than 1000 bytes",
@@ -54,7 +55,7 @@ func TestCostIsBounded(t *testing.T) {
 }
 
 func FuzzHolds(f *testing.F) {
-	for _, s := range []string{"severity > 0.5", `service in ["fix"]`, "true", "1 / 0 == 1", "labels", "[1,2].all(x, [3,4].all(y, x < y))", "a.b.c"} {
+	for _, s := range []string{"severity > 2", `service in ["fix"]`, "true", "1 / 0 == 1", "labels", "[1,2].all(x, [3,4].all(y, x < y))", "a.b.c"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, when string) {
