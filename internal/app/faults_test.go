@@ -164,14 +164,15 @@ func (y *yard) up() {
 	})
 	stuck := time.AfterFunc(limit, func() { cmd.Process.Kill() })
 	defer stuck.Stop()
-	lines := bufio.NewScanner(said)
+	text, lines := "", bufio.NewScanner(said)
 	for lines.Scan() {
 		if strings.HasPrefix(lines.Text(), "Next:") {
 			go io.Copy(io.Discard, said)
 			return
 		}
+		text += lines.Text() + "\n"
 	}
-	y.t.Fatal("flyball up did not come up")
+	y.t.Fatalf("flyball up did not come up:\n%s", text)
 }
 
 // event waits for the first event of a type and gives its data.

@@ -9,6 +9,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/catalog/access"
 	"github.com/flyball-dev/flyball/internal/face/api"
+	"github.com/flyball-dev/flyball/internal/face/input"
 	"github.com/flyball-dev/flyball/internal/feedback/alert"
 	"github.com/flyball-dev/flyball/internal/feedback/budget"
 	"github.com/flyball-dev/flyball/internal/feedback/count"
@@ -18,6 +19,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
 	"github.com/flyball-dev/flyball/internal/feedback/probe"
+	"github.com/flyball-dev/flyball/internal/feedback/runbook"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/flow/artifact"
 	"github.com/flyball-dev/flyball/internal/flow/change"
@@ -26,6 +28,8 @@ import (
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
+	"github.com/flyball-dev/flyball/internal/kernel/operation"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
 	"github.com/flyball-dev/flyball/internal/learning/dora"
@@ -43,17 +47,34 @@ func Kinds() *resource.Registry {
 		probe.Kinds(),
 		oncall.Kinds(),
 		maintenance.Kinds(alert.CheckMatcher),
+		runbook.Kinds(),
 	)...)
 }
 
 // Projections lists every projection.
 func Projections() []*projection.Projection {
 	return slices.Concat(
-		[]*projection.Projection{action.Projection(), catalog.Projection(), access.Projection()},
-		change.Projections(), []*projection.Projection{pipeline.Projection(), artifact.Projection()},
-		release.Projections(), []*projection.Projection{rollout.Projection()},
-		[]*projection.Projection{slo.Projection(), slo.AdjustmentProjection(), budget.Projection(), oncall.Projection(), maintenance.Projection()}, policy.Projections(), alert.Projections(), incident.Projections(),
-		dora.Projections(), why.Projections(),
+		[]*projection.Projection{
+			action.Projection(),
+			catalog.Projection(),
+			access.Projection(),
+			pipeline.Projection(),
+			artifact.Projection(),
+			rollout.Projection(),
+			slo.Projection(),
+			slo.AdjustmentProjection(),
+			budget.Projection(),
+			oncall.Projection(),
+			maintenance.Projection(),
+		},
+		change.Projections(),
+		release.Projections(),
+		policy.Projections(),
+		alert.Projections(),
+		incident.Projections(),
+		runbook.Projections(),
+		dora.Projections(),
+		why.Projections(),
 	)
 }
 
@@ -65,6 +86,7 @@ func Replayers() map[string]control.Replayer {
 		"rollout":   rollout.Controller(),
 		"objective": slo.Controller(),
 		"incident":  incident.Controller(),
+		"runbook":   runbook.Controller(),
 	}
 }
 
@@ -101,12 +123,17 @@ func (a *App) assemble() {
 	a.parts.probes = &probe.Desk{Reader: reader, Blobs: a.ports.Store.Blobs(), Prober: a.ports.Prober, Objectives: a.watcher, Clock: a.cfg.Clock}
 	incidents := &incident.Incidents{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Costs: a.parts.books.Incident, Past: a.watcher.Past}
 	a.parts.schedules = &oncall.Desk{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync}
+	workbench := &runbook.Workbench{Dir: a.cfg.State, Steps: a.ports.Steps, Environment: stepEnvironment(), Secret: stepSecret, Call: a.call}
+	a.env.Sources["runbook.commands"] = workbench.Source
+	library := &runbook.Library{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Steps: a.ports.Steps, Secret: stepSecret}
 	insight := &dora.Insight{Reader: reader, Clock: a.cfg.Clock}
 	operate := &operate{app: a}
-	explain := &why.Desk{Log: a.log, Reader: reader, Replayers: Replayers(), Gates: map[string]why.Gate{release.ActionStart: release.Gate}}
+	explain := &why.Desk{Log: a.log, Reader: reader, Replayers: Replayers(), Gates: map[string]why.Gate{
+		release.ActionStart: release.Gate, runbook.ActionCommand: runbook.Gate, runbook.ActionOperation: runbook.Gate,
+	}}
 
 	types := slices.Concat(
-		workshop.Types(),
+		workshop.Types(), workbench.Types(),
 		rollout.Types(a.ports.Runtime, a.ports.Router, a.unpack),
 		[]control.Type{release.StartType(starter.Run), incident.PageType(a.ports.Notifier, a.cfg.Web), a.restartAction()},
 	)
@@ -118,12 +145,34 @@ func (a *App) assemble() {
 		control.Bind(rollout.Controller()),
 		control.Bind(slo.Controller()),
 		control.Bind(incident.Controller()),
+		control.Bind(runbook.Controller()),
 	)
 	a.Operations = slices.Concat(
-		a.parts.applier.Operations(), a.parts.access.Operations(),
-		a.parts.pusher.Operations(), runs.Operations(), artifact.Operations(reader), releases.Operations(), rollouts.Operations(), a.court().Operations(),
-		a.watcher.Operations(), a.metricsDesk().Operations(), a.parts.probes.Operations(), (&count.Desk{Reader: reader, Objectives: a.watcher}).Operations(), a.parts.books.Operations(), policies.Operations(), backtests.Operations(), a.intake.Operations(), a.maintenance().Operations(), incidents.Operations(), a.parts.schedules.Operations(),
-		a.feeder.Operations(), api.EventOperations(a.ports.Store), insight.Operations(), explain.Operations(), operate.Operations(),
+		a.parts.applier.Operations(),
+		a.parts.access.Operations(),
+		a.parts.pusher.Operations(),
+		runs.Operations(),
+		artifact.Operations(reader),
+		releases.Operations(),
+		rollouts.Operations(),
+		a.court().Operations(),
+		a.watcher.Operations(),
+		a.metricsDesk().Operations(),
+		a.parts.probes.Operations(),
+		(&count.Desk{Reader: reader, Objectives: a.watcher}).Operations(),
+		a.parts.books.Operations(),
+		policies.Operations(),
+		backtests.Operations(),
+		a.intake.Operations(),
+		a.maintenance().Operations(),
+		incidents.Operations(),
+		library.Operations(),
+		a.parts.schedules.Operations(),
+		a.feeder.Operations(),
+		api.EventOperations(a.ports.Store),
+		insight.Operations(),
+		explain.Operations(),
+		operate.Operations(),
 	)
 	a.narrow(a.Operations)
 }
@@ -139,6 +188,25 @@ func (a *App) maintenance() *maintenance.Desk {
 			return keys
 		},
 	}
+}
+
+// call calls an operation by name, as a runbook does.
+func (a *App) call(ctx context.Context, caller operation.Caller, name string, body []byte) error {
+	for _, o := range a.Operations {
+		if o.Name() != name {
+			continue
+		}
+		if o.Local || o.Stream {
+			break
+		}
+		in := o.NewInput()
+		if err := input.JSON(o, in, body); err != nil {
+			return err
+		}
+		_, err := o.Call(ctx, caller, in)
+		return err
+	}
+	return problem.New(problem.Invalid, "runbook.operation", "there is no operation %q to call", name).WithNext("flyball --help lists them, as noun and verb")
 }
 
 // Access is where tokens are kept.

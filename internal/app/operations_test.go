@@ -6,6 +6,7 @@ import (
 
 	"github.com/flyball-dev/flyball/internal/adapter/memory"
 	"github.com/flyball-dev/flyball/internal/face/facetest"
+	"github.com/flyball-dev/flyball/internal/feedback/runbook"
 	"github.com/flyball-dev/flyball/internal/flow/release"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 )
@@ -29,7 +30,7 @@ func TestEveryDecisionCanBeReplayed(t *testing.T) {
 			t.Errorf("decisions of controller %s cannot be recomputed: list it in Replayers", name)
 		}
 	}
-	if got := a.executor.Gated(); !slices.Equal(got, []string{release.ActionStart}) {
+	if got := a.executor.Gated(); !slices.Equal(got, []string{release.ActionStart, runbook.ActionCommand, runbook.ActionOperation}) {
 		t.Errorf("gated action types are %v: give why the gate of each", got)
 	}
 	for _, want := range []string{"step.run", "step.cancel", "artifact.build", "rollout.start", "workload.ensure", "workload.remove", "workload.restart", "traffic.shift", "notify.page"} {

@@ -208,7 +208,7 @@ func (d *Desk) logs(ctx context.Context, _ operation.Caller, in LogsInput) (Logs
 }
 
 // mask hides the secrets the step was given.
-func (d *Desk) mask(r Run, ref StepRef) *Mask {
+func (d *Desk) mask(r Run, ref StepRef) *workload.Mask {
 	var values []string
 	_, env, err := r.command(ref.Job, ref.Step)
 	if err == nil && d.Secret != nil {
@@ -218,5 +218,5 @@ func (d *Desk) mask(r Run, ref StepRef) *Mask {
 			}
 		}
 	}
-	return NewMask(values)
+	return workload.NewMask(values)
 }
