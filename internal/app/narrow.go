@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
@@ -78,11 +77,17 @@ type spot struct {
 	Service     string `json:"service"`
 	Team        string `json:"team"`
 	Environment string `json:"environment"`
+	objective   string // key of what it is about, if it says no more
 }
 
 // sees reports whether the caller's grants cover a place. The service's owner of
 // today counts, not the one of then.
 func (s *sight) sees(ctx context.Context, p spot) bool {
+	if p.Service == "" && p.objective != "" {
+		if of, err := s.app.watcher.Snapshot(p.objective); err == nil {
+			p.Service, p.Environment = of.Objective.Service, of.Objective.Environment
+		}
+	}
 	if p.Service != "" {
 		team, known := s.teams[p.Service]
 		if !known {
@@ -106,10 +111,7 @@ func spotOf(v reflect.Value) spot {
 		return spot{}
 	}
 	p := spot{Service: textOf(v, "Service"), Team: textOf(v, "Team"), Environment: textOf(v, "Environment")}
-	if key := strings.Split(textOf(v, "Objective"), "."); p.Service == "" && len(key) > 2 {
-		// SERVICE.ENVIRONMENT.NAME
-		p.Service, p.Environment = strings.Join(key[:len(key)-2], "."), key[len(key)-2]
-	}
+	p.objective = textOf(v, "Objective")
 	if p.Service != "" || p.Team != "" {
 		return p
 	}

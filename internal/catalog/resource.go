@@ -226,6 +226,7 @@ func validateService(c *resource.Checker, s *ServiceSpec) {
 	for i, e := range s.Environments {
 		c.Refers(fmt.Sprintf("environments[%d]", i), KindEnvironment, e)
 	}
+	ambiguous(c)
 	if s.Instances < 0 || s.Instances > 256 {
 		c.Errorf("instances", "range", "instances is %d; it must be between 1 and 256", s.Instances)
 	}
@@ -249,6 +250,23 @@ func validateService(c *resource.Checker, s *ServiceSpec) {
 	}
 	if s.Rollout != nil {
 		validateRollout(c, "rollout.", s.Rollout)
+	}
+}
+
+// ambiguous refuses a service that makes the name of a place, SERVICE.ENVIRONMENT,
+// that another service has too: both would be one in the log.
+func ambiguous(c *resource.Checker) {
+	for _, e := range c.Set.All() {
+		for i := range e.Metadata.Name {
+			if e.Kind != KindEnvironment || e.Metadata.Name[i] != '.' {
+				continue
+			}
+			service, environment := c.Object.Metadata.Name+"."+e.Metadata.Name[:i], e.Metadata.Name[i+1:]
+			if c.Set.Find(KindService, service) != nil && c.Set.Find(KindEnvironment, environment) != nil {
+				c.Errorf("metadata.name", "ambiguous-name", "%s in %s and %s in %s have one name, %s.%s: call a service or an environment something without that dot",
+					c.Object.Metadata.Name, e.Metadata.Name, service, environment, service, environment)
+			}
+		}
 	}
 }
 

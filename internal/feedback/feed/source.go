@@ -143,8 +143,14 @@ func Check(counter metric.Counter, o *slo.Objective) []problem.Finding {
 	if !Ours(o.Indicator) {
 		return nil
 	}
+	i := o.Indicator
+	written := map[string]*slo.Source{"good": i.Good, "bad": i.Bad, "total": i.Total, "value": i.Value}
 	add := func(severity, code, field, message string) problem.Finding {
-		return problem.Finding{File: o.File, Line: o.Line, Column: 1, Severity: severity, Code: code, Field: field, Message: "objective " + o.Name + ": " + message}
+		f := problem.Finding{File: o.File, Line: o.Line, Column: 1, Severity: severity, Code: code, Field: field, Message: "objective " + o.Name + ": " + message}
+		if s := written[field]; s != nil && s.Line > 0 {
+			f.Line, f.Column = s.Line, s.Column
+		}
+		return f
 	}
 	plan, err := counter.Plan(Indicator(o.Indicator, o.GroupBy))
 	var e *problem.Error

@@ -323,7 +323,9 @@ func plain(o *slo.Objective) map[string]any {
 	sources := map[string]slo.Source{}
 	for name, s := range map[string]*slo.Source{"good": c.Indicator.Good, "bad": c.Indicator.Bad, "total": c.Indicator.Total, "value": c.Indicator.Value} {
 		if s != nil {
-			sources[name] = *s
+			of := *s
+			of.Line, of.Column = 0, 0
+			sources[name] = of
 		}
 	}
 	c.Indicator.Good, c.Indicator.Bad, c.Indicator.Total, c.Indicator.Value = nil, nil, nil, nil

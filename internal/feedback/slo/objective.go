@@ -115,6 +115,16 @@ type Source struct {
 	// Whole says that the query is a selector whose series are to be added up, as
 	// Pyrra writes them.
 	Whole bool `json:",omitempty"`
+	// Line and Column are where the query is written; 0: nowhere.
+	Line, Column int `json:"-"`
+}
+
+// at remembers where the query is written.
+func (s *Source) at(v value) *Source {
+	if v.n != nil {
+		s.Line, s.Column = v.n.Line, v.n.Column
+	}
+	return s
 }
 
 // BudgetRatio is the share of events or slices that may be bad: 1 − target.

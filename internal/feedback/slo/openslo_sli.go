@@ -81,15 +81,18 @@ func (r *resolver) optionalMetric(v value) *Source {
 func (r *resolver) metric(v value) *Source {
 	o := v.object()
 	defer o.done()
-	s := &Source{}
+	s, written := &Source{}, value{}
 	if m := o.get("metricSource"); !m.isNull() {
 		f := m.object()
 		defer f.done()
+		written = f.get("spec")
 		ref, kind := f.get("metricSourceRef"), f.get("type")
 		s.Ref, s.Type, s.Spec = ref.text(), strings.ToLower(kind.text()), f.get("spec").flatten()
 		r.sourceRef(m, ref, kind, s)
 	} else {
-		s.Type, s.Query = strings.ToLower(o.get("source").text()), o.get("query").text()
+		query := o.get("query")
+		s.Type, s.Query = strings.ToLower(o.get("source").text()), query.text()
+		s.at(query)
 		s.Spec = map[string]string{"queryType": o.get("queryType").text()}
 		if s.Query == "" {
 			v.errorf("no-query", "a metric needs its source; write metricSource: {type: Prometheus, spec: {query: …}}")
@@ -99,7 +102,7 @@ func (r *resolver) metric(v value) *Source {
 	for _, key := range []string{"query", "promql", "metric", "expr"} {
 		if q := s.Spec[key]; q != "" {
 			s.Query = q
-			return s
+			return s.at(written.object().fields[key])
 		}
 	}
 	if s.Type == "prometheus" {

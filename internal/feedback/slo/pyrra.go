@@ -54,7 +54,8 @@ func pyrraIndicator(v value, o *Objective) {
 	query := func(p *object, name string) *Source {
 		m := p.need("the metric: {metric: http_requests_total{…}}", name).object()
 		defer m.done()
-		return &Source{Type: "prometheus", Query: m.need("a metric selector", "metric").text(), Whole: true}
+		q := m.need("a metric selector", "metric")
+		return (&Source{Type: "prometheus", Query: q.text(), Whole: true}).at(q)
 	}
 	count := 0
 	for _, kind := range []string{"ratio", "latency", "latencyNative", "bool_gauge"} {
@@ -85,8 +86,9 @@ func pyrraIndicator(v value, o *Objective) {
 				o.Indicator.Threshold = Decimal(d)
 			}
 		case "bool_gauge":
+			q := p.need("a metric selector", "metric")
 			o.Indicator = Indicator{Kind: Threshold, Op: GreaterOrEqual, Threshold: One,
-				Value: &Source{Type: "prometheus", Query: p.need("a metric selector", "metric").text(), Whole: true}}
+				Value: (&Source{Type: "prometheus", Query: q.text(), Whole: true}).at(q)}
 		}
 		p.done()
 	}

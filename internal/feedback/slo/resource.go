@@ -73,6 +73,7 @@ func check(c *resource.Checker, queries func(*Objective) []problem.Finding) {
 	}
 	defs := Decode(files...)
 	c.Add(defs.Findings...)
+	ambiguous(c, defs.Objectives)
 	for _, o := range defs.Objectives {
 		c.Add(queries(o)...)
 		_, proxied, err := o.proxied()
@@ -82,6 +83,46 @@ func check(c *resource.Checker, queries func(*Objective) []problem.Finding) {
 		if proxied && len(o.GroupBy) > 0 {
 			c.Errorf("", "group-by-proxy", "objective %s: the proxy counts a service's requests without labels, so they have no groups; remove %s", o.Name, annotationGroupBy)
 		}
+	}
+}
+
+// ambiguous refuses objectives whose keys, SERVICE.ENVIRONMENT.NAME, could be
+// another's: names may hold dots, and what is recorded of one would be the
+// other's.
+func ambiguous(c *resource.Checker, objectives []*Objective) {
+	environments := []string{}
+	services, names := resource.Specs[catalog.ServiceSpec](c.Set, catalog.KindService)
+	for _, o := range c.Set.All() {
+		if o.Kind == catalog.KindEnvironment {
+			environments = append(environments, o.Metadata.Name)
+		}
+	}
+	var all []*Objective
+	for i, s := range services {
+		for _, e := range environments {
+			all = append(all, Shorthand(catalog.Service{Name: names[i].Name, ServiceSpec: s}, e)...)
+		}
+	}
+	for _, o := range objectives {
+		in := environments
+		if o.Environment != "" {
+			in = []string{o.Environment}
+		}
+		for _, e := range in {
+			at := *o
+			at.Environment = e
+			all = append(all, &at)
+		}
+	}
+	first := map[string]*Objective{}
+	for _, o := range all {
+		other := first[o.Key()]
+		if other != nil && other.ID() != o.ID() { // of the same ID, an SLO stands in for a shorthand
+			c.Add(problem.Finding{File: o.File, Line: max(o.Line, 1), Column: 1, Severity: "error", Code: "ambiguous-name",
+				Message: fmt.Sprintf("%s and %s have one key, %s: give one of them a name without that dot", other.ID(), o.ID(), o.Key())})
+			continue
+		}
+		first[o.Key()] = o
 	}
 }
 

@@ -62,7 +62,8 @@ func slothIndicator(v value) Indicator {
 	o := v.object()
 	defer o.done()
 	query := func(f *object, names ...string) *Source {
-		return &Source{Type: "prometheus", Query: f.need("the PromQL, with [{{.window}}] as its range", names...).text()}
+		q := f.need("the PromQL, with [{{.window}}] as its range", names...)
+		return (&Source{Type: "prometheus", Query: q.text()}).at(q)
 	}
 	if events := o.get("events"); !events.isNull() {
 		f := events.object()

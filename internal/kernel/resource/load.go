@@ -23,6 +23,9 @@ const (
 
 var namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
 
+// foreignName is looser: other formats have rules of their own.
+var foreignName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,254}$`)
+
 // Load decodes, completes and checks every .yaml and .yml file given by path,
 // as one set. With any finding of severity error the set is nil: all of it is
 // refused. Warnings come with a set.
@@ -261,8 +264,11 @@ func (d *decoder) headerFields(root *yaml.Node, h *header, foreign bool) {
 			}
 			d.into(v, "metadata", &h.Metadata)
 		case "service":
-			if foreign && h.Kind == "" { // what has no kind is named after its service
+			if foreign && h.Kind == "" { // what has no kind is named after its service and the first objective
 				h.Metadata.Name = v.Value
+				if first := locate(root, "slos[0].name"); first != nil && first.Kind == yaml.ScalarNode {
+					h.Metadata.Name += ":" + first.Value
+				}
 			}
 		default:
 			if !foreign {
@@ -270,7 +276,7 @@ func (d *decoder) headerFields(root *yaml.Node, h *header, foreign bool) {
 			}
 		}
 	}
-	if !namePattern.MatchString(h.Metadata.Name) {
+	if !namePattern.MatchString(h.Metadata.Name) && !(foreign && foreignName.MatchString(h.Metadata.Name)) {
 		at := locate(root, "metadata.name")
 		if at == nil {
 			at = root

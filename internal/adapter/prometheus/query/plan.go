@@ -45,9 +45,6 @@ func (p *plan) approximate(reason string) {
 func (p *plan) ratio() error {
 	i := p.indicator
 	total, err := p.read("total", i.Total)
-	if err != nil {
-		return err
-	}
 	if (i.Good == "") == (i.Bad == "") {
 		return wrong("good", metric.CodeEmpty, "a ratio needs either good or bad beside total")
 	}
@@ -55,9 +52,9 @@ func (p *plan) ratio() error {
 	if i.Bad != "" {
 		field, text = "bad", i.Bad
 	}
-	other, err := p.read(field, text)
-	if err != nil {
-		return err
+	other, errOther := p.read(field, text)
+	if err != nil || errOther != nil {
+		return both(err, errOther)
 	}
 	p.total = p.counts(total)
 	if i.Bad != "" {
@@ -66,6 +63,18 @@ func (p *plan) ratio() error {
 		p.good = p.counts(other)
 	}
 	return nil
+}
+
+// both is the findings of two errors, either of which may be nil.
+func both(a, b error) error {
+	var first, second *problem.Error
+	switch {
+	case a == nil:
+		return b
+	case errors.As(a, &first) && errors.As(b, &second):
+		first.Findings = append(first.Findings, second.Findings...)
+	}
+	return a
 }
 
 func (p *plan) share() error {
