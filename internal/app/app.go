@@ -13,6 +13,7 @@ import (
 
 	"github.com/flyball-dev/flyball/internal/adapter/memory"
 	"github.com/flyball-dev/flyball/internal/feedback/alert"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/feedback/feed"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/signal"
@@ -53,11 +54,12 @@ type Ports struct {
 
 // Config says how an App runs.
 type Config struct {
-	State     string   // directory of what is kept, absolute
-	Resources string   // directory of resources in a service's repository; default flyball
-	Web       string   // address of the pages, for links in messages
-	Hosts     []string // names the server may be addressed by, besides addresses and localhost
-	Holder    string   // who this server is, among those that share a store
+	State     string      // directory of what is kept, absolute
+	Resources string      // directory of resources in a service's repository; default flyball
+	Web       string      // address of the pages, for links in messages
+	ActKey    channel.Key // signs links in messages that acknowledge and resolve; without it there are none
+	Hosts     []string    // names the server may be addressed by, besides addresses and localhost
+	Holder    string      // who this server is, among those that share a store
 	// Prometheus is the address of the metrics server that is asked when an
 	// objective names none; empty is the server's own store.
 	Prometheus string

@@ -12,6 +12,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/face/input"
 	"github.com/flyball-dev/flyball/internal/feedback/alert"
 	"github.com/flyball-dev/flyball/internal/feedback/budget"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/feedback/count"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/maintenance"
@@ -45,6 +46,7 @@ func Kinds() *resource.Registry {
 		slo.Kinds(checkQueries),
 		metrics.Kinds(),
 		probe.Kinds(),
+		channel.Kinds(),
 		oncall.Kinds(),
 		maintenance.Kinds(alert.CheckMatcher),
 		runbook.Kinds(),
@@ -70,6 +72,7 @@ func Projections() []*projection.Projection {
 		change.Projections(),
 		release.Projections(),
 		policy.Projections(),
+		channel.Projections(),
 		alert.Projections(),
 		incident.Projections(),
 		runbook.Projections(),
@@ -99,6 +102,7 @@ type parts struct {
 	scrapes   *metrics.Keeper // nil without a metrics store
 	books     *budget.Books
 	schedules *oncall.Desk
+	post      *channel.Post
 }
 
 // assemble makes the processors and the operations.
@@ -130,12 +134,16 @@ func (a *App) assemble() {
 	operate := &operate{app: a}
 	explain := &why.Desk{Log: a.log, Reader: reader, Replayers: Replayers(), Gates: map[string]why.Gate{
 		release.ActionStart: release.Gate, runbook.ActionCommand: runbook.Gate, runbook.ActionOperation: runbook.Gate,
+		incident.ActionRemind: incident.RemindGate,
 	}}
+	a.parts.post = &channel.Post{Reader: reader, Notifier: a.ports.Notifier, Clock: a.cfg.Clock, Web: a.cfg.Web, Key: a.cfg.ActKey, Log: a.log}
+	a.parts.post.Open()
 
 	types := slices.Concat(
 		workshop.Types(), workbench.Types(),
 		rollout.Types(a.ports.Runtime, a.ports.Router, a.unpack),
-		[]control.Type{release.StartType(starter.Run), incident.PageType(a.ports.Notifier, a.cfg.Web), a.restartAction()},
+		[]control.Type{release.StartType(starter.Run), a.restartAction()},
+		incident.PageTypes(a.parts.post),
 	)
 	a.executor = control.NewExecutor(reader, types...)
 	a.controls = control.NewRunner(a.env, a.cfg.Clock, a.cfg.Logger,
@@ -162,6 +170,7 @@ func (a *App) assemble() {
 		(&count.Desk{Reader: reader, Objectives: a.watcher}).Operations(),
 		a.parts.books.Operations(),
 		policies.Operations(),
+		(&channel.Desk{Post: a.parts.post, Log: a.log, Sync: a.sync}).Operations(),
 		backtests.Operations(),
 		a.intake.Operations(),
 		a.maintenance().Operations(),

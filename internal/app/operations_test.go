@@ -30,7 +30,7 @@ func TestEveryDecisionCanBeReplayed(t *testing.T) {
 			t.Errorf("decisions of controller %s cannot be recomputed: list it in Replayers", name)
 		}
 	}
-	if got := a.executor.Gated(); !slices.Equal(got, []string{release.ActionStart, runbook.ActionCommand, runbook.ActionOperation}) {
+	if got := a.executor.Gated(); !slices.Equal(got, []string{incident.ActionRemind, release.ActionStart, runbook.ActionCommand, runbook.ActionOperation}) {
 		t.Errorf("gated action types are %v: give why the gate of each", got)
 	}
 	for _, want := range []string{"step.run", "step.cancel", "artifact.build", "rollout.start", "workload.ensure", "workload.remove", "workload.restart", "traffic.shift", "notify.page"} {

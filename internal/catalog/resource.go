@@ -115,10 +115,13 @@ func (u Updates) Of(severity int) time.Duration {
 	return 0
 }
 
-// Webhook is an address that is called with a Standard Webhooks signature.
+// Webhook is an address that is called with a Standard Webhooks signature, or
+// an address in a Channel.
 type Webhook struct {
-	URL       string `json:"url"`
+	URL       string `json:"url,omitempty"`
 	SecretEnv string `json:"secretEnv,omitempty"` // environment variable of the server that holds the signing secret
+	Channel   string `json:"channel,omitempty"`   // instead of url: a Channel
+	To        string `json:"to,omitempty"`        // address in the channel, such as #incidents
 }
 
 // The kinds.
@@ -330,8 +333,14 @@ func validateTeam(c *resource.Checker, t *TeamSpec) {
 		}
 	}
 	for i, w := range t.Page {
-		if !strings.HasPrefix(w.URL, "http://") && !strings.HasPrefix(w.URL, "https://") {
-			c.Errorf(fmt.Sprintf("page[%d].url", i), "format", "%q is not an http or https address", w.URL)
+		at := fmt.Sprintf("page[%d]", i)
+		switch {
+		case w.Channel != "" && w.URL != "":
+			c.Errorf(at, "exclusive", "write the url of a webhook or a channel, not both")
+		case w.Channel != "":
+			c.Refers(at+".channel", "Channel", w.Channel)
+		case !strings.HasPrefix(w.URL, "http://") && !strings.HasPrefix(w.URL, "https://"):
+			c.Errorf(at+".url", "format", "%q is not an http or https address", w.URL)
 		}
 	}
 }

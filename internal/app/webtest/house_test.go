@@ -17,6 +17,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/face/web"
 	"github.com/flyball-dev/flyball/internal/feedback/budget"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
@@ -100,7 +101,7 @@ func (h *house) govern() {
 		}}
 	starter := &rollout.Starter{Log: log, Reader: states, Goals: h.goals}
 	executor := control.NewExecutor(states,
-		release.StartType(starter.Run), incident.PageType(h.world, "https://flyball.example"),
+		release.StartType(starter.Run), incident.PageTypes(&channel.Post{Notifier: h.world, Clock: h.clock, Web: "https://flyball.example"})[0],
 		control.Type{Name: rollout.ActionEnsure, Run: done}, control.Type{Name: rollout.ActionRemove, Run: done},
 		control.Type{Name: rollout.ActionShift, Run: h.world.shift})
 	h.controls = control.NewRunner(env, h.clock, slog.New(slog.NewTextHandler(testLog{h.t}, &slog.HandlerOptions{Level: slog.LevelWarn})),

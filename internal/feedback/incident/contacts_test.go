@@ -5,12 +5,14 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flyball-dev/flyball/internal/adapter/webhook"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
-	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
+	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 )
 
@@ -28,7 +30,8 @@ func TestContacts(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	page := incident.PageType(webhook.NewWith(clock.Wall(), func(string) (string, bool) { return "", false }), "")
+	post := &channel.Post{Notifier: webhook.NewWith(clock.Wall(), func(string) (string, bool) { return "", false }), Clock: clock.Wall()}
+	page := incident.PageTypes(post)[0]
 	for _, c := range []struct {
 		contacts string
 		want     problem.Kind
@@ -40,11 +43,23 @@ func TestContacts(t *testing.T) {
 		asked = nil
 		p := incident.Page{Type: incident.PageOpened}
 		for name := range strings.FieldsSeq(c.contacts) {
-			p.Contacts = append(p.Contacts, oncall.Contact{URL: server.URL + "/" + name})
+			p.Contacts = append(p.Contacts, channel.Contact{URL: server.URL + "/" + name})
 		}
 		_, err := page.Run(t.Context(), action.Action{Proposal: action.Proposal{ID: "page-x", Params: action.Params(p)}})
 		if problem.KindOf(err) != c.want || len(asked) != c.asked {
 			t.Errorf("%s: %v after %q", c.contacts, err, asked)
 		}
+	}
+}
+
+// A reminder waits until it is due.
+func TestReminder(t *testing.T) {
+	due := start.Add(2 * time.Minute)
+	in := control.GateInput{Action: action.Action{Proposal: action.Proposal{Params: action.Params(incident.Page{Due: due})}}}
+	if g, again := incident.RemindGate(in, start); g.Phase != action.Blocked || !again.Equal(due) {
+		t.Errorf("before it is due: %+v, again at %s", g, again)
+	}
+	if g, _ := incident.RemindGate(in, due); g.Phase != action.Allowed {
+		t.Errorf("when it is due: %+v", g)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/adapter/webhook"
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/feedback/alert"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/maintenance"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
@@ -388,7 +389,7 @@ func TestPage(t *testing.T) {
 	}))
 	defer server.Close()
 	sender := webhook.NewWith(clock.Wall(), func(string) (string, bool) { return secret, true })
-	executor := control.NewExecutor(nil, incident.PageType(sender, "http://flyball.example/"))
+	executor := control.NewExecutor(nil, incident.PageTypes(&channel.Post{Notifier: sender, Clock: clock.Wall(), Web: "http://flyball.example/"})...)
 	r := newRoom(t, executor)
 	r.page(server.URL)
 	r.record("rollout/checkout-3f2a91c-prod-1", event.Draft{Type: "rollout.rolled_back", Actor: "controller:rollout", Data: json.RawMessage(rolledBack)})

@@ -1,23 +1,25 @@
 package incident
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/flyball-dev/flyball/internal/feedback/oncall"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/port/notify"
 )
 
-// ActionPage is the type of the action that pages a team; its parameters are
-// Page.
-const ActionPage = "notify.page"
+// The types of the actions that bring an incident to people; their parameters
+// are Page.
+const (
+	ActionPage   = "notify.page"
+	ActionRemind = "notify.remind" // later, unless somebody has answered: a further contact of a person
+)
 
 // The types of message.
 const (
@@ -27,15 +29,19 @@ const (
 	PageWanted     = "incident.wanted"     // somebody who leads it wants more people
 )
 
-// Page is one message to one webhook, or to one person. The secrets that sign
-// it are not in it.
+// Page is one message to one webhook or channel, or to one person. The secrets
+// it needs are not in it.
 type Page struct {
-	Type      string           `json:"type"`
-	URL       string           `json:"url,omitempty"`
-	SecretEnv string           `json:"secret_env,omitempty"`
-	Contacts  []oncall.Contact `json:"contacts,omitempty"` // instead of URL: tried in order until one accepts
-	At        time.Time        `json:"at"`
-	Data      PageData         `json:"data"`
+	Type      string            `json:"type"`
+	URL       string            `json:"url,omitempty"`
+	SecretEnv string            `json:"secret_env,omitempty"`
+	Channel   string            `json:"channel,omitempty"`  // instead of URL
+	To        string            `json:"to,omitempty"`       // address in the channel
+	Contacts  []channel.Contact `json:"contacts,omitempty"` // instead of both: tried in order until one accepts
+	At        time.Time         `json:"at"`
+	Person    string            `json:"person,omitempty"` // who reads it, when it is one person
+	Due       time.Time         `json:"due,omitzero"`     // not before, and only while nobody has answered
+	Data      PageData          `json:"data"`
 }
 
 // PageData is what whoever is paged gets to know.
@@ -79,44 +85,122 @@ func pageID(p Paged, webhook int) string {
 	return fmt.Sprintf("page-%s-sev%d%s-%d", strings.ReplaceAll(p.Incident, ".", "_"), p.Severity, again(p.Again), webhook+1)
 }
 
-// PageType declares the action notify.page. web is the address of the web face,
-// for links; it may be empty.
-func PageType(n notify.Notifier, web string) control.Type {
-	return control.Type{
-		Name: ActionPage, Attempts: pageAttempts,
-		Run: func(ctx context.Context, a action.Action) (any, error) {
-			var p Page
-			if err := json.Unmarshal(a.Params, &p); err != nil {
-				return nil, problem.New(problem.Invalid, ActionPage, "parameters: %w", err)
-			}
-			if web != "" {
-				p.Data.URL = strings.TrimSuffix(web, "/") + "/incidents/" + p.Data.Incident
-			}
-			body, err := json.Marshal(message{Type: p.Type, Timestamp: p.At, Data: p.Data})
-			if err != nil {
-				return nil, err
-			}
-			if len(p.Contacts) == 0 {
-				p.Contacts = []oncall.Contact{{URL: p.URL, SecretEnv: p.SecretEnv}}
-			}
-			return reach(ctx, n, a.ID, body, p.Contacts)
+// PageTypes declares the actions that page.
+func PageTypes(post *channel.Post) []control.Type {
+	return []control.Type{
+		{
+			Name: ActionPage, Attempts: pageAttempts,
+			Run: func(ctx context.Context, a action.Action) (any, error) {
+				p, err := params(a)
+				if err != nil {
+					return nil, err
+				}
+				return p.deliver(ctx, post, a)
+			},
+		},
+		{
+			Name: ActionRemind, Attempts: pageAttempts, Gate: RemindGate,
+			Run: func(ctx context.Context, a action.Action) (any, error) {
+				p, err := params(a)
+				if err != nil {
+					return nil, err
+				}
+				i, _, err := Get(ctx, post.Reader, p.Data.Incident)
+				if err != nil {
+					return nil, err
+				}
+				if why := answered(i); why != "" {
+					return channel.Delivery{Skipped: why}, nil
+				}
+				return p.deliver(ctx, post, a)
+			},
 		},
 	}
 }
 
-// reach tries contacts in order until one accepts. It fails for good only when
-// every one of them does.
-func reach(ctx context.Context, n notify.Notifier, id string, body []byte, contacts []oncall.Contact) (receipt notify.Receipt, err error) {
-	var later error
-	for _, c := range contacts {
-		// Contacts are declared in git, reviewed like code.
-		to := notify.Target{URL: c.URL, SecretEnv: c.SecretEnv, Class: notify.Declared}
-		if receipt, err = n.Send(ctx, notify.Message{ID: id, To: to, Body: body}); err == nil {
-			return receipt, nil
-		}
-		if problem.KindOf(err) != problem.Invalid {
-			later = err
+// RemindGate lets a reminder run when it is due.
+func RemindGate(in control.GateInput, now time.Time) (action.Gated, time.Time) {
+	p, err := params(in.Action)
+	if err == nil && now.Before(p.Due) {
+		return action.Gated{Phase: action.Blocked, Reason: "not before " + stamp(p.Due) + ", unless somebody answers"}, p.Due
+	}
+	return action.Gated{Phase: action.Allowed, Reason: "it is time"}, time.Time{}
+}
+
+func params(a action.Action) (p Page, err error) {
+	if err := json.Unmarshal(a.Params, &p); err != nil {
+		return p, problem.New(problem.Invalid, a.Type, "parameters: %w", err)
+	}
+	return p, nil
+}
+
+// answered says why nobody need be reminded of an incident any more.
+func answered(i Incident) string {
+	switch {
+	case i.State == StateResolved:
+		return "resolved by " + i.ResolvedBy
+	case i.AcknowledgedBy != "":
+		return i.AcknowledgedBy + " has it"
+	case !i.MitigatedAt.IsZero():
+		return "users are no longer hurt"
+	}
+	return ""
+}
+
+// deliver brings a page to its reader.
+func (p Page) deliver(ctx context.Context, post *channel.Post, a action.Action) (any, error) {
+	p.Data.URL = post.Address("/incidents/" + p.Data.Incident)
+	body, err := json.Marshal(message{Type: p.Type, Timestamp: p.At, Data: p.Data})
+	if err != nil {
+		return nil, err
+	}
+	l := channel.Of(a)
+	l.Body, l.Text, l.Incident, l.Person = body, p.text(), p.Data.Incident, p.Person
+	l.To, l.Class = p.Contacts, notify.Declared // declared in git, reviewed like code
+	if len(l.To) == 0 {
+		l.To = []channel.Contact{{URL: p.URL, SecretEnv: p.SecretEnv, Channel: p.Channel, To: p.To}}
+	}
+	l.Acts = []string{channel.Acknowledge, channel.Resolve}
+	return post.Deliver(ctx, l)
+}
+
+// text is a page in words: the first line says what hurts, the others where,
+// since when, and why it came to its reader.
+func (p Page) text() notify.Text {
+	d := p.Data
+	t := notify.Text{Title: fmt.Sprintf("SEV%d %s", d.Severity, d.Title), Thread: d.Incident, Urgency: notify.High}
+	if d.Severity >= canWait {
+		t.Urgency = notify.Low
+	}
+	switch p.Type {
+	case PageWorse:
+		t.Title = "Worse: " + t.Title
+	case PageUnanswered:
+		t.Title = "Unanswered: " + t.Title
+	case PageWanted:
+		t.Title = "You are wanted: " + t.Title
+	}
+	t.Lines = append(t.Lines, fmt.Sprintf("%s in %s, team %s, since %s", d.Service, d.Environment, d.Team, stamp(d.BeganAt)))
+	for _, l := range d.Links[:min(len(d.Links), mostLines)] {
+		if l.Text != "" {
+			t.Lines = append(t.Lines, l.Role+": "+l.Text)
 		}
 	}
-	return receipt, cmp.Or(later, err)
+	if s := d.Paged; s != nil {
+		why := "You are paged by " + s.Reason
+		if s.Via != "" {
+			why += ", on " + s.Via
+		}
+		t.Lines = append(t.Lines, why)
+	}
+	if d.URL != "" {
+		t.Links = append(t.Links, notify.Link{Label: "Open the incident", URL: d.URL})
+	}
+	if d.Runbook != "" {
+		t.Links = append(t.Links, notify.Link{Label: "Runbook", URL: d.Runbook})
+	}
+	return t
 }
+
+// mostLines bounds what a page says of what it is linked to.
+const mostLines = 5

@@ -18,6 +18,7 @@ import (
 
 	"github.com/flyball-dev/flyball/internal/adapter/memory"
 	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
@@ -194,7 +195,7 @@ func (s *simulation) boot() {
 		log: log, states: states,
 		desk: &incident.Incidents{Log: log, Reader: s.store.States(), Clock: s.clock, Sync: states.CatchUp},
 		runner: control.NewRunner(env, s.clock, slog.New(slog.NewTextHandler(io.Discard, nil)),
-			control.Bind(incident.Controller()), control.NewExecutor(s.store.States(), incident.PageType(flakyPager{s}, ""))),
+			control.Bind(incident.Controller()), control.NewExecutor(s.store.States(), incident.PageTypes(&channel.Post{Notifier: flakyPager{s}, Clock: s.clock})...)),
 	}
 	if err := s.server.runner.Start(s.t.Context()); err != nil {
 		s.t.Fatal(err)

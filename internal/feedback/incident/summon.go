@@ -124,9 +124,21 @@ func (d *desk) escalate(kind string) {
 	d.fact(EventPaged, p)
 	d.because("page", "escalation", i.Event, "%s: %s", i.Incident, p.Reason)
 	for _, r := range calls.Recipients {
-		m := Page{Type: kind, Contacts: r.Contacts}
-		m.Data.Paged = &Summons{Person: r.Name, Via: r.Via, Policy: i.Escalation.Policy, Step: p.Step, Attempt: p.Attempt, Reason: p.Reason}
-		d.propose(summonID(p, r.Name), "page "+r.Name, m)
+		for n, s := range r.Stages(i.Severity >= canWait) {
+			m := Page{Type: kind, Contacts: s.Contacts}
+			if r.Person {
+				m.Person = r.Name
+			}
+			m.Data.Paged = &Summons{Person: r.Name, Via: r.Via, Policy: i.Escalation.Policy, Step: p.Step, Attempt: p.Attempt, Reason: p.Reason}
+			id := summonID(p, r.Name)
+			if n > 0 {
+				id = fmt.Sprintf("%s-rule%d", id, n+1)
+			}
+			if s.After > 0 {
+				m.Due = d.now.Add(s.After)
+			}
+			d.propose(id, "page "+r.Name, m)
+		}
 	}
 }
 
@@ -195,7 +207,7 @@ func (d *desk) call(despite string) {
 	d.fact(EventPaged, p)
 	d.because("page", "severity", i.Event, "%s: %s", i.Incident, p.Reason)
 	for n, w := range d.State.Page {
-		d.propose(pageID(p, n), "page team "+i.Team, Page{Type: kind, URL: w.URL, SecretEnv: w.SecretEnv})
+		d.propose(pageID(p, n), "page team "+i.Team, Page{Type: kind, URL: w.URL, SecretEnv: w.SecretEnv, Channel: w.Channel, To: w.To})
 	}
 }
 
@@ -205,8 +217,12 @@ func (d *desk) propose(id, reason string, p Page) {
 	p.At = d.now
 	p.Data.Place, p.Data.Severity, p.Data.Title = i.Place, i.Severity, i.Title
 	p.Data.BeganAt, p.Data.OpenedAt, p.Data.Runbook, p.Data.Links = i.BeganAt, i.OpenedAt, d.Runbook, bounded(i.Links)
+	typ := ActionPage
+	if !p.Due.IsZero() {
+		typ = ActionRemind
+	}
 	d.plan.Actions = append(d.plan.Actions, action.Proposal{
-		ID: id, Type: ActionPage, Subject: "incident/" + i.Incident, Reason: reason + ": " + i.Title, Params: action.Params(p),
+		ID: id, Type: typ, Subject: "incident/" + i.Incident, Reason: reason + ": " + i.Title, Params: action.Params(p),
 	})
 }
 

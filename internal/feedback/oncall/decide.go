@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 )
 
 // Standing is a policy with everybody it would page at one moment. It is the
@@ -27,10 +29,49 @@ type Round struct {
 
 // Recipient is one person, or one webhook, that can be paged.
 type Recipient struct {
-	Name       string    `json:"name"`
-	Via        string    `json:"via,omitempty"` // how they came to be paged, such as schedule payments
-	Contacts   []Contact `json:"contacts"`
-	QuietUntil time.Time `json:"quiet_until,omitzero"` // quiet hours: what can wait, waits until then
+	Name       string            `json:"name"`
+	Person     bool              `json:"person,omitempty"` // somebody who can answer, not a webhook or a room
+	Via        string            `json:"via,omitempty"`    // how they came to be paged, such as schedule payments
+	Contacts   []channel.Contact `json:"contacts"`
+	High       []Stage           `json:"high,omitempty"`       // what is tried when, in place of contacts
+	Low        []Stage           `json:"low,omitempty"`        // the same for what can wait
+	QuietUntil time.Time         `json:"quiet_until,omitzero"` // quiet hours: what can wait, waits until then
+}
+
+// Stage is contacts tried in order until one accepts, some time after the page
+// unless somebody has answered.
+type Stage struct {
+	After    time.Duration     `json:"after"` // nanoseconds
+	Contacts []channel.Contact `json:"contacts"`
+}
+
+// Stages is what is tried when to reach somebody.
+func (r Recipient) Stages(canWait bool) []Stage {
+	stages := r.High
+	if canWait {
+		stages = r.Low
+	}
+	if len(stages) == 0 {
+		return []Stage{{Contacts: r.Contacts}}
+	}
+	return stages
+}
+
+// stages resolves a person's rules: the contact of each, and after it the
+// others, lest a page be lost with one channel.
+func stages(rules []Rule, contacts []channel.Contact) (out []Stage) {
+	for _, rule := range rules {
+		s := Stage{After: rule.After}
+		for _, k := range contacts {
+			if k.Name == rule.Contact {
+				s.Contacts = append([]channel.Contact{k}, s.Contacts...)
+			} else {
+				s.Contacts = append(s.Contacts, k)
+			}
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // Escalation is how far the pages for one thing have gone.

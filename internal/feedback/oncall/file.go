@@ -44,14 +44,16 @@ func Load(files map[string][]byte, others ...*resource.Kind) (Plan, []problem.Fi
 	return p, findings, nil
 }
 
-// fileKinds are the kinds as plain files are checked by them: teams, which may
-// stand in another file, are not asked for.
+// fileKinds are the kinds as plain files are checked by them: teams and
+// channels, which may stand in another file, are not asked for.
 func fileKinds() []*resource.Kind {
 	kinds := Kinds()
 	for i, k := range kinds {
 		switch k.Name {
 		case KindSchedule:
 			kinds[i] = resource.Define(k.Name, resource.Options[ScheduleSpec]{Summary: k.Summary, Validate: checkSchedule})
+		case KindPerson:
+			kinds[i] = resource.Define(k.Name, resource.Options[PersonSpec]{Summary: k.Summary, Validate: checkPerson})
 		case KindEscalation:
 			kinds[i] = resource.Define(k.Name, resource.Options[EscalationSpec]{
 				Summary: k.Summary, Defaults: escalationDefaults, Validate: func(c *resource.Checker, e *EscalationSpec) { checkEscalation(c, e, false) },

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
 )
 
@@ -25,13 +26,15 @@ type Step struct {
 	RoundRobin bool          `json:"roundRobin,omitempty"` // one of them, another with each incident
 }
 
-// Target is whom a step pages: one of the four.
+// Target is whom a step pages: one of the five.
 type Target struct {
 	Person    string `json:"person,omitempty"`
 	Schedule  string `json:"schedule,omitempty"` // whoever is on call
 	Team      string `json:"team,omitempty"`     // its webhooks; without any, its members
 	Webhook   string `json:"webhook,omitempty"`  // an address
 	SecretEnv string `json:"secretEnv,omitempty"`
+	Channel   string `json:"channel,omitempty"` // a Channel, such as a room where everybody reads along
+	To        string `json:"to,omitempty"`      // address in it
 }
 
 // String is the target as people say it.
@@ -43,6 +46,8 @@ func (t Target) String() string {
 		return "schedule " + t.Schedule
 	case t.Team != "":
 		return "team " + t.Team
+	case t.Channel != "":
+		return channel.Contact{Channel: t.Channel, To: t.To}.String()
 	}
 	return "a webhook"
 }
@@ -76,7 +81,7 @@ func checkEscalation(c *resource.Checker, e *EscalationSpec, teams bool) {
 	for i, s := range e.Steps {
 		at := fmt.Sprintf("steps[%d]", i)
 		if len(s.Notify) == 0 {
-			c.Errorf(at+".notify", "required", "a step without targets pages nobody; name a person, schedule, team or webhook")
+			c.Errorf(at+".notify", "required", "a step without targets pages nobody; name a person, schedule, team, webhook or channel")
 		}
 		if s.Wait < 10*time.Second || s.Wait > 24*time.Hour {
 			c.Errorf(at+".wait", "range", "wait is %s; it must be between 10s and 24h", s.Wait)
@@ -95,13 +100,13 @@ func checkTargets(c *resource.Checker, at string, targets []Target, teams bool) 
 	for i, t := range targets {
 		path := fmt.Sprintf("%s[%d]", at, i)
 		n := 0
-		for _, s := range []string{t.Person, t.Schedule, t.Team, t.Webhook} {
+		for _, s := range []string{t.Person, t.Schedule, t.Team, t.Webhook, t.Channel} {
 			if s != "" {
 				n++
 			}
 		}
 		if n != 1 {
-			c.Errorf(path, "exclusive", "a target is one of person, schedule, team and webhook; this has %d of them", n)
+			c.Errorf(path, "exclusive", "a target is one of person, schedule, team, webhook and channel; this has %d of them", n)
 		}
 		if t.Person != "" {
 			knownPerson(c, path+".person", t.Person)
@@ -109,6 +114,9 @@ func checkTargets(c *resource.Checker, at string, targets []Target, teams bool) 
 		c.Refers(path+".schedule", KindSchedule, t.Schedule)
 		if teams {
 			c.Refers(path+".team", catalog.KindTeam, t.Team)
+			if t.Channel != "" {
+				channel.Check(c, path, channel.Contact{Channel: t.Channel, To: t.To})
+			}
 		}
 		if t.Webhook != "" && !strings.HasPrefix(t.Webhook, "http://") && !strings.HasPrefix(t.Webhook, "https://") {
 			c.Errorf(path+".webhook", "format", "%q is not an http or https address", t.Webhook)

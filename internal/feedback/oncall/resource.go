@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
 )
 
@@ -86,16 +87,24 @@ type Override struct {
 
 // PersonSpec says how somebody is reached.
 type PersonSpec struct {
-	DisplayName string    `json:"displayName,omitempty"`
-	TimeZone    Zone      `json:"timeZone,omitempty"` // of the quiet hours; default UTC
-	Contacts    []Contact `json:"contacts,omitempty"` // tried in order until one accepts
-	QuietHours  *Hours    `json:"quietHours,omitempty"`
+	DisplayName string            `json:"displayName,omitempty"`
+	TimeZone    Zone              `json:"timeZone,omitempty"` // of the quiet hours; default UTC
+	Contacts    []channel.Contact `json:"contacts,omitempty"` // tried in order until one accepts, unless rules say otherwise
+	Rules       Rules             `json:"rules,omitzero"`
+	QuietHours  *Hours            `json:"quietHours,omitempty"`
 }
 
-// Contact is an address that is called with a Standard Webhooks signature.
-type Contact struct {
-	URL       string `json:"url"`
-	SecretEnv string `json:"secretEnv,omitempty"` // environment variable of the server that holds the signing secret
+// Rules say which contacts a person wants tried when, by how urgent a page is.
+type Rules struct {
+	High []Rule `json:"high,omitempty"` // severity 1 and 2
+	Low  []Rule `json:"low,omitempty"`  // severity 3, which can wait
+}
+
+// Rule is one contact, tried some time after the page unless somebody has
+// answered. If it does not accept, the person's other contacts are tried.
+type Rule struct {
+	Contact string        `json:"contact"` // name of a contact
+	After   time.Duration `json:"after,omitempty"`
 }
 
 // Hours is a time of each day.
@@ -248,13 +257,44 @@ func validateOverride(c *resource.Checker, at string, zone Zone, o Override) {
 }
 
 func validatePerson(c *resource.Checker, p *PersonSpec) {
+	for i, k := range p.Contacts {
+		channel.Check(c, fmt.Sprintf("contacts[%d]", i), k)
+	}
+	checkPerson(c, p)
+}
+
+// checkPerson checks what can be without knowing the channels.
+func checkPerson(c *resource.Checker, p *PersonSpec) {
 	bounded(c, "contacts", len(p.Contacts), 10)
-	for i, w := range p.Contacts {
-		if !strings.HasPrefix(w.URL, "http://") && !strings.HasPrefix(w.URL, "https://") {
-			c.Errorf(fmt.Sprintf("contacts[%d].url", i), "format", "%q is not an http or https address", w.URL)
+	names := map[string]bool{}
+	for i, k := range p.Contacts {
+		if k.Name != "" && names[k.Name] {
+			c.Errorf(fmt.Sprintf("contacts[%d].name", i), "duplicate-name", "a contact named %q is there already", k.Name)
 		}
+		names[k.Name] = true
 	}
 	if len(p.Contacts) == 0 {
 		c.Warnf("contacts", "unreachable", "%s has no contact, so nobody can reach them", c.Object.Metadata.Name)
+	}
+	checkRules(c, "rules.high", p.Rules.High, names)
+	checkRules(c, "rules.low", p.Rules.Low, names)
+}
+
+// maxAfter is how long after a page a rule may still ring.
+const maxAfter = 24 * time.Hour
+
+func checkRules(c *resource.Checker, path string, rules []Rule, names map[string]bool) {
+	bounded(c, path, len(rules), 10)
+	for i, r := range rules {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if r.Contact == "" || !names[r.Contact] {
+			c.Errorf(at+".contact", "unknown", "there is no contact named %q; give the contact a name", r.Contact)
+		}
+		if r.After < 0 || r.After > maxAfter {
+			c.Errorf(at+".after", "range", "after is %s; it must be between 0 and 24h", r.After)
+		}
+		if i == 0 && r.After != 0 {
+			c.Errorf(at+".after", "range", "the first rule is tried at once; leave out after")
+		}
 	}
 }

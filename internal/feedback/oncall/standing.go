@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
@@ -137,7 +138,10 @@ func (f resolver) target(t Target) ([]Recipient, error) {
 		p, err := f.person(t.Person, "")
 		return []Recipient{p}, err
 	case t.Webhook != "":
-		return []Recipient{{Name: webhookName(t.Webhook), Contacts: []Contact{{t.Webhook, t.SecretEnv}}}}, nil
+		return []Recipient{{Name: webhookName(t.Webhook), Contacts: []channel.Contact{{URL: t.Webhook, SecretEnv: t.SecretEnv}}}}, nil
+	case t.Channel != "":
+		k := channel.Contact{Channel: t.Channel, To: t.To}
+		return []Recipient{{Name: k.String(), Contacts: []channel.Contact{k}}}, nil
 	case t.Team != "":
 		return f.team(t.Team)
 	}
@@ -171,7 +175,7 @@ func (f resolver) team(name string) (out []Recipient, err error) {
 		return nil, err
 	}
 	for i, w := range team.Page {
-		out = append(out, Recipient{Name: fmt.Sprintf("webhook %d of team %s", i+1, name), Contacts: []Contact{{w.URL, w.SecretEnv}}})
+		out = append(out, Recipient{Name: fmt.Sprintf("webhook %d of team %s", i+1, name), Contacts: []channel.Contact{{URL: w.URL, SecretEnv: w.SecretEnv, Channel: w.Channel, To: w.To}}})
 	}
 	if len(out) > 0 {
 		return out, nil
@@ -188,7 +192,10 @@ func (f resolver) team(name string) (out []Recipient, err error) {
 
 func (f resolver) person(name, via string) (Recipient, error) {
 	spec, _, err := get[PersonSpec](f.ctx, f.r, KindPerson, name)
-	out := Recipient{Name: name, Via: via, Contacts: spec.Contacts}
+	out := Recipient{
+		Name: name, Person: true, Via: via, Contacts: spec.Contacts,
+		High: stages(spec.Rules.High, spec.Contacts), Low: stages(spec.Rules.Low, spec.Contacts),
+	}
 	if err == nil && spec.QuietHours != nil {
 		out.QuietUntil, err = spec.QuietHours.until(spec.TimeZone, f.now)
 	}
