@@ -6,6 +6,7 @@ import (
 
 	"github.com/flyball-dev/flyball/internal/adapter/memory"
 	"github.com/flyball-dev/flyball/internal/face/facetest"
+	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/runbook"
 	"github.com/flyball-dev/flyball/internal/flow/release"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
