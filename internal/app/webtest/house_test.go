@@ -21,6 +21,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
+	"github.com/flyball-dev/flyball/internal/feedback/runbook"
 	"github.com/flyball-dev/flyball/internal/feedback/signal"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/flow/change"
@@ -176,6 +177,7 @@ func (h *house) open() {
 		(&release.Desk{Log: log, Reader: states, Sync: h.sync}).Operations(),
 		(&rollout.Desk{Log: log, Reader: states, Sync: h.sync}).Operations(),
 		(&incident.Incidents{Log: log, Reader: states, Sync: h.sync, Clock: h.clock, Costs: h.books().Incident, Past: h.watcher.Past}).Operations(),
+		(&runbook.Library{Log: log, Reader: states, Sync: h.sync, Clock: h.clock}).Operations(),
 		(&policy.Policies{Log: log, Reader: states, Sync: h.sync, Clock: h.clock, Budgets: h.watcher.Budgets}).Operations(),
 		h.books().Operations(), h.watcher.Operations(),
 		(&oncall.Desk{Log: log, Reader: states, Sync: h.sync, Clock: h.clock}).Operations(),

@@ -17,6 +17,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
+	"github.com/flyball-dev/flyball/internal/feedback/runbook"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
@@ -80,7 +81,14 @@ func (h *house) pages() []shown {
 	if moving.Rollout == "" || back.Rollout == "" || slow.Rollout == "" || len(incidents) == 0 {
 		h.t.Fatalf("the story has moving %q, back %q, slow %q and %d open incidents", moving.Rollout, back.Rollout, slow.Rollout, len(incidents))
 	}
+	runs, _, err := projection.List[runbook.Run](ctx, h.store.States(), runbook.ProjectionName, projection.Filter{Index: "all", Value: "yes", Newest: true, Limit: 1})
+	h.do(err)
+	if len(runs) == 0 {
+		h.t.Fatal("the story goes through no runbook")
+	}
 	return []shown{
+		{"runbooks", "/runbooks"},
+		{"runbook", "/runbooks/runs/" + runs[0].Place.Run},
 		{"now", "/"}, {"services", "/services"}, {"service", "/services/checkout"}, {"changes", "/changes"}, {"change", "/changes/" + back.Change},
 		{"change-moving", "/changes/" + moving.Change}, {"run", "/pipelines/" + back.Change + "-r1"}, {"rollouts", "/rollouts"},
 		{"rollout", "/rollouts/" + back.Rollout}, {"rollout-moving", "/rollouts/" + moving.Rollout}, {"rollout-slow", "/rollouts/" + slow.Rollout},

@@ -11,11 +11,13 @@ import (
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/policy"
+	"github.com/flyball-dev/flyball/internal/feedback/runbook"
 	"github.com/flyball-dev/flyball/internal/flow/artifact"
 	"github.com/flyball-dev/flyball/internal/flow/change"
 	"github.com/flyball-dev/flyball/internal/flow/pipeline"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
+	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 	"github.com/flyball-dev/flyball/internal/port/traffic"
@@ -87,6 +89,17 @@ spec:
   run: bin/mail
   traffic: 3/s
   objectives: {availability: 99.5%, window: 7d}
+---
+apiVersion: flyball.dev/v1
+kind: Runbook
+metadata: {name: index-node}
+spec:
+  title: An index node is sick
+  team: discovery
+  steps:
+    - {name: look, text: "Which node answers 503? flyball logs search"}
+    - {name: fail over, command: "searchctl failover --to standby"}
+    - {name: say so, operation: incident.note, input: {incident: "${incident}", text: failover has begun}, approval: none}
 ---
 apiVersion: flyball.dev/v1
 kind: Schedule
@@ -184,6 +197,7 @@ func (s *story) today() {
 	s.fine(s.before(32 * time.Minute))
 	i := s.newestIncident()
 	s.say(i, incident.EventAcknowledged, "dana", "")
+	s.runbook(i)
 	s.until(s.before(27 * time.Minute))
 	s.say(i, incident.EventNoted, "dana", "the index node answers 503 to one request in four; failing over")
 	s.push("search", "drop the second index", "li", time.Hour)
@@ -195,6 +209,23 @@ func (s *story) today() {
 	s.fine(s.before(3*time.Minute + 30*time.Second))
 	s.push("checkout", "gift cards", "ana", 19*time.Hour)
 	s.fine(ending)
+}
+
+// runbook is gone through for an incident, up to a command that nobody has
+// agreed to yet.
+func (s *story) runbook(i incident.Incident) {
+	key := runbook.Key(i.Service, i.Environment)
+	spec, _, err := catalog.Get[runbook.Spec](s.ctx, s.store.States(), runbook.Kind, "index-node")
+	s.do(err)
+	p := runbook.Place{Run: runbook.RunName("index-node", i.Service, i.Environment, s.clock.Now()), Runbook: "index-node", Service: i.Service, Team: i.Team, Environment: i.Environment, Incident: i.Place.Incident}
+	s.append("runbook/"+key, event.Draft{Type: runbook.EventStarted, Subject: "incident/" + p.Incident, Actor: "user:dana", Data: runbook.Started{Place: p, Title: spec.Title, Steps: spec.Steps, Reason: "one node answers 503"}})
+	s.append("runbook/"+key, event.Draft{Type: runbook.EventStepped, Subject: "incident/" + p.Incident, Actor: "user:dana", Data: runbook.Stepped{Place: p, Step: 1, Name: "look", Outcome: runbook.OutcomeDone, Reason: "node 3", Text: "index-node: step 1, look, done: node 3"}})
+	params := action.Params(runbook.Params{Place: p, Number: 2, Step: spec.Steps[1]})
+	act := action.Proposal{ID: "runbook-" + p.Run + "-step2", Type: runbook.ActionCommand, Subject: "runbook/" + key + "/" + p.Run, Reason: "An index node is sick, step 2: fail over", Params: params}
+	gated, _ := runbook.Gate(control.GateInput{Action: action.Action{Proposal: act}}, s.clock.Now())
+	gated.ID = act.ID
+	s.append("runbook/"+key, event.Draft{Type: action.EventProposed, Subject: act.Subject, Actor: "controller:runbook", Data: act})
+	s.append("action/"+act.ID, event.Draft{Type: action.EventGated, Subject: act.Subject, Actor: "controller:action", Data: gated})
 }
 
 // until lets time pass in minutes, five at a time.

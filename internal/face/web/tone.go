@@ -43,7 +43,7 @@ var states = map[string]struct {
 	"open": {"open", bad}, "acknowledged": {"acknowledged", risk}, "mitigated": {"mitigated", moving}, "resolved": {"resolved", good},
 	// runs
 	"waiting": {"waiting", idle}, "packing": {"packing", moving}, "success": {"passed", good}, "failure": {"failed", bad},
-	"cancelled": {"cancelled", idle}, "skipped": {"skipped", idle}, "done": {"done", idle},
+	"cancelled": {"cancelled", idle}, "skipped": {"skipped", idle}, "done": {"done", good}, "stopped": {"stopped", risk},
 	// services
 	"healthy": {"healthy", good}, "burning": {"burning budget", risk}, "frozen": {"frozen", bad}, "nothing": {"nothing runs", idle},
 	"moving": {"moving", moving}, "pushed": {"pushed", moving}, "built": {"built", moving}, "hold": {"held", moving}, "on": {"went on", good}, "back": {"went back", bad},

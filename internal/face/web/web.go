@@ -98,6 +98,8 @@ func (s *site) routes(mux *http.ServeMux) {
 		"GET /objectives/{name}/preview": s.preview,
 		"GET /incidents":                 s.incidentList,
 		"GET /reports":                   s.reports,
+		"GET /runbooks":                  s.runbookList,
+		"GET /runbooks/runs/{name}":      s.runbookRun,
 		"GET /incidents/{name}":          s.incident,
 		"GET /oncall":                    s.oncall,
 		"GET /insights":                  s.insights,
