@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
+	"github.com/flyball-dev/flyball/internal/feedback/runbook"
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
@@ -63,6 +64,7 @@ type incidentBody struct {
 	Lead      string
 	Timeline  []moment // newest first
 	Suspects  []suspect
+	Runbooks  runbooks
 	MayAck    bool
 	MayNote   bool
 	MayEnd    bool
@@ -132,6 +134,10 @@ func (s *site) incident(v *visit) (page, error) {
 		return page{}, err
 	}
 	over := i.State == incident.StateResolved
+	place := runbook.Place{Incident: name, Service: i.Service, Team: i.Team, Environment: i.Environment}
+	if b.Runbooks, err = s.runbooksOf(v, place, !over); err != nil {
+		return page{}, err
+	}
 	b.MayAck = !over && i.AcknowledgedBy == "" && s.may(v, "incident.ack", i.Team, i.Environment)
 	b.MayNote = s.may(v, "incident.note", i.Team, i.Environment)
 	b.MayEnd = !over && s.may(v, "incident.resolve", i.Team, i.Environment)
@@ -139,7 +145,7 @@ func (s *site) incident(v *visit) (page, error) {
 	if !b.MayNote && !v.past {
 		b.Refused = "To add to it, sign in with a token that has the role developer for team " + i.Team + "."
 	}
-	return page{Template: "incident", Title: name, Section: "incidents", Body: b, Live: "incident.,rollout.,alert.,budget.,change."}, nil
+	return page{Template: "incident", Title: name, Section: "incidents", Body: b, Live: "incident.,rollout.,alert.,budget.,change.,runbook.,action."}, nil
 }
 
 // incidentLead answers what hurts, since when and who has it.
