@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,7 +78,8 @@ type App struct {
 	ports Ports
 	log   event.Log
 
-	projections *projection.Runner
+	projections *projection.Runner // what decisions are made from
+	shown       *projection.Runner // what only people look at
 	controls    *control.Runner
 	executor    *control.Executor
 	collector   *signal.Collector
@@ -110,7 +112,12 @@ func New(cfg Config, ports Ports) (*App, error) {
 		cfg.Resources = "flyball"
 	}
 	a := &App{cfg: cfg, ports: ports, log: ports.Store.Log(), polled: map[string]watched{}}
-	a.projections = projection.NewRunner(a.log, ports.Store.States(), Projections()...)
+	decided, shown := Projections(), shown()
+	decided = slices.DeleteFunc(decided, func(p *projection.Projection) bool {
+		return slices.ContainsFunc(shown, func(s *projection.Projection) bool { return s.Name == p.Name })
+	})
+	a.projections = projection.NewRunner(a.log, ports.Store.States(), decided...)
+	a.shown = projection.NewRunner(a.log, ports.Store.States(), shown...)
 	reader := ports.Reader
 	if reader == nil {
 		reader = ports.Store.States()
@@ -143,13 +150,13 @@ func New(cfg Config, ports Ports) (*App, error) {
 // sync waits until what is read includes the end of the log.
 func (a *App) sync(ctx context.Context) error {
 	if a.stepped {
-		return a.projections.CatchUp(ctx)
+		return errors.Join(a.projections.CatchUp(ctx), a.shown.CatchUp(ctx))
 	}
 	head, err := a.log.Head(ctx)
 	if err != nil {
 		return err
 	}
-	return a.projections.Sync(ctx, head.Position)
+	return a.Sync(ctx, head.Position)
 }
 
 // until waits until what decisions read includes a position of the log.
@@ -163,7 +170,7 @@ func (a *App) until(ctx context.Context, position int64) error {
 
 // Sync waits until what is read includes a position of the log.
 func (a *App) Sync(ctx context.Context, position int64) error {
-	return a.projections.Sync(ctx, position)
+	return errors.Join(a.projections.Sync(ctx, position), a.shown.Sync(ctx, position))
 }
 
 // Reader reads the present states.
@@ -193,7 +200,8 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 			}
 		})
 	}
-	part("projections", a.fold)
+	part("projections", a.folding(a.projections))
+	part("shown projections", a.folding(a.shown))
 	if err := a.sync(ctx); err != nil {
 		return errors.Join(err, context.Cause(ctx))
 	}
@@ -219,17 +227,19 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	return nil
 }
 
-// fold keeps the states up to date. A store that is full or busy is tried
-// again; anything else that stops a fold stops the server.
-func (a *App) fold(ctx context.Context) error {
-	for {
-		err := a.projections.Run(ctx)
-		if ctx.Err() != nil || problem.KindOf(err) != problem.Unavailable {
-			return err
-		}
-		a.cfg.Logger.Warn("the states cannot be stored, trying again", "error", err)
-		if err := clock.Sleep(ctx, a.cfg.Clock, time.Second); err != nil {
-			return err
+// folding keeps states up to date. A store that is full or busy is tried again;
+// anything else that stops a fold stops the server.
+func (a *App) folding(r *projection.Runner) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for {
+			err := r.Run(ctx)
+			if ctx.Err() != nil || problem.KindOf(err) != problem.Unavailable {
+				return err
+			}
+			a.cfg.Logger.Warn("the states cannot be stored, trying again", "error", err)
+			if err := clock.Sleep(ctx, a.cfg.Clock, time.Second); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -81,6 +81,13 @@ func Projections() []*projection.Projection {
 	)
 }
 
+// shown lists the projections that no decision reads. In a storm they are folded
+// in their own time.
+func shown() []*projection.Projection {
+	lists := slices.DeleteFunc(alert.Projections(), func(p *projection.Projection) bool { return p.Name != alert.ProjectionName })
+	return slices.Concat(lists, dora.Projections(), why.Projections())
+}
+
 // Replayers lists, by name, the controllers whose decisions can be recomputed.
 func Replayers() map[string]control.Replayer {
 	return map[string]control.Replayer{

@@ -109,6 +109,33 @@ func GetService(ctx context.Context, r projection.Reader, name string) (Service,
 	return Service{Name: name, Commit: e.Commit, ServiceSpec: spec}, err
 }
 
+// GetServices reads those of the services named that there are, by name.
+func GetServices(ctx context.Context, r projection.Reader, names []string) (map[string]Service, error) {
+	keys := make([]string, len(names))
+	for i, name := range names {
+		keys[i] = resource.Key(KindService, name)
+	}
+	stored, err := r.Load(ctx, ProjectionName, keys)
+	out := map[string]Service{}
+	for i, name := range names {
+		var e Entry
+		if state, ok := stored[keys[i]]; !ok {
+			continue
+		} else if err := event.Unmarshal(state, &e); err != nil {
+			return nil, err
+		}
+		if e.Deleted {
+			continue
+		}
+		s := Service{Name: name, Commit: e.Commit}
+		if err := event.Unmarshal(e.Spec, &s.ServiceSpec); err != nil {
+			return nil, err
+		}
+		out[name] = s
+	}
+	return out, err
+}
+
 // Services lists the services by name.
 func Services(ctx context.Context, r projection.Reader) ([]Service, error) {
 	specs, entries, err := List[ServiceSpec](ctx, r, KindService)

@@ -25,6 +25,7 @@ type Intake struct {
 	MaxBytes int
 
 	mu         sync.Mutex
+	turns      chan struct{} // holds a token for each request that is being taken; nil until loaded
 	loaded     bool
 	live       map[string]*live // what fires, by alert
 	held       int              // bytes of it
@@ -98,6 +99,7 @@ func (i *Intake) Load(ctx context.Context) error {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.turns = make(chan struct{}, maxTurns)
 	i.live, i.held = map[string]*live{}, 0
 	for id, l := range firing {
 		i.put(id, l)
@@ -119,15 +121,19 @@ type Taken struct {
 // resolution of what does not fire is nothing new.
 func (i *Intake) Take(ctx context.Context, in Integration, reports []Report) (Taken, error) {
 	var out Taken
+	leave, err := i.enter(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer leave()
 	now := i.Clock.Now().UTC()
 	if err := i.follow(ctx, now); err != nil {
 		return out, err
 	}
-	users, err := i.users(ctx)
+	catalog, err := i.look(ctx, in, reports)
 	if err != nil {
 		return out, err
 	}
-	places := map[[4]string][3]string{}
 	work := make([]step, 0, len(reports))
 	for n := range reports {
 		r := &reports[n]
@@ -136,17 +142,7 @@ func (i *Intake) Take(ctx context.Context, in Integration, reports []Report) (Ta
 			continue
 		}
 		r.complete(now)
-		of := [4]string{r.Labels["service"], r.Labels["environment"] + "\x00" + r.Labels["env"], r.Labels["job"], r.Labels["app"]}
-		at, ok := places[of]
-		if !ok {
-			service, team, environment, err := i.place(ctx, in, *r, users)
-			if err != nil {
-				return out, err
-			}
-			at = [3]string{service, team, environment}
-			places[of] = at
-		}
-		work = append(work, i.step(in, *r, at))
+		work = append(work, i.step(in, *r, catalog))
 	}
 	for {
 		mine, wait, err := i.claim(work, now, &out)
@@ -170,6 +166,39 @@ func (i *Intake) Take(ctx context.Context, in Integration, reports []Report) (Ta
 	}
 }
 
+// In a storm, requests take turns: what the alerts lead to needs the processors
+// as well, or people were paged only when it is over.
+const (
+	maxTurns = 4
+	maxWait  = 20 * time.Second // for a turn, before a sender is told to come back
+)
+
+// enter waits for a turn.
+func (i *Intake) enter(ctx context.Context) (leave func(), err error) {
+	i.mu.Lock()
+	turns := i.turns
+	i.mu.Unlock()
+	if turns == nil {
+		return nil, unavailable("alerts cannot be taken yet: the server is starting")
+	}
+	leave = func() { <-turns }
+	select {
+	case turns <- struct{}{}:
+		return leave, nil
+	default:
+	}
+	t := i.Clock.NewTimer(maxWait)
+	defer t.Stop()
+	select {
+	case turns <- struct{}{}:
+		return leave, nil
+	case <-t.C():
+		return nil, unavailable("more alerts come in than can be recorded")
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // step is one report on its way.
 type step struct {
 	fired  Fired
@@ -180,11 +209,12 @@ type step struct {
 	done   chan struct{}
 }
 
-func (i *Intake) step(in Integration, r Report, at [3]string) step {
+func (i *Intake) step(in Integration, r Report, c known) step {
 	fingerprint := r.Fingerprint()
+	service, team, environment := i.place(in, r, c)
 	return step{act: r.Act, fired: Fired{
 		Alert: in.Name + "/" + fingerprint, Integration: in.Name, Fingerprint: fingerprint,
-		Service: at[0], Team: at[1], Environment: at[2], Severity: r.Severity, Urgency: r.Severity, Explanation: r.Summary,
+		Service: service, Team: team, Environment: environment, Severity: r.Severity, Urgency: r.Severity, Explanation: r.Summary,
 		Labels: r.Labels, Annotations: r.Annotations, Key: r.Key, StartsAt: r.StartsAt, EndsAt: r.EndsAt.UTC(), URL: r.GeneratorURL, Runbook: r.Runbook,
 	}}
 }

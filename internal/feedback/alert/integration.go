@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -109,57 +111,66 @@ func (i *Intake) Authenticate(ctx context.Context, key string) (Integration, err
 // integration name and the catalog knows, else the one that its label names
 // although the catalog does not, else the integration's own name, so that no
 // alert is without a home.
-func (i *Intake) place(ctx context.Context, in Integration, r Report, users string) (service, team, environment string, err error) {
+func (i *Intake) place(in Integration, r Report, c known) (service, team, environment string) {
 	if environment = first(r.Labels["environment"], r.Labels["env"], in.Environment); !plainName(environment) {
-		environment = users
+		environment = c.users
 	}
-	for _, name := range []string{r.Labels["service"], r.Labels["flyball_service"], in.Service, r.Labels["job"], r.Labels["app"]} {
-		s, known, err := i.service(ctx, name)
-		switch {
-		case err != nil:
-			return "", "", "", err
-		case known && in.speaksFor(s):
-			return s.Name, first(s.Team, in.Team), environment, nil
+	homes, names := in.homes(r)
+	for _, name := range homes {
+		if s, ok := c.services[name]; ok && in.speaksFor(s) {
+			return s.Name, first(s.Team, in.Team), environment
 		}
 	}
-	for _, name := range []string{strings.ToLower(r.Labels["service"]), in.Service, in.Name, "integration-" + in.Name} {
+	for _, name := range names {
 		if !plainName(name) {
 			continue
 		}
-		s, known, err := i.service(ctx, name)
-		if err != nil {
-			return "", "", "", err
-		}
-		if service = name; !known || in.speaksFor(s) {
+		s, ok := c.services[name]
+		if service = name; !ok || in.speaksFor(s) {
 			break
 		}
 	}
-	return service, first(in.Team, r.Labels["team"]), environment, nil
+	return service, first(in.Team, r.Labels["team"]), environment
+}
+
+// homes are the services an alert may belong to, best first: those that must
+// be known, and those that need not.
+func (in Integration) homes(r Report) (declared, named []string) {
+	return []string{r.Labels["service"], r.Labels["flyball_service"], in.Service, r.Labels["job"], r.Labels["app"]},
+		[]string{strings.ToLower(r.Labels["service"]), in.Service, in.Name, "integration-" + in.Name}
+}
+
+// known is what the catalog says about reports.
+type known struct {
+	users    string // the environment that users meet: the last on the way
+	services map[string]catalog.Service
+}
+
+// look asks the catalog once for all reports.
+func (i *Intake) look(ctx context.Context, in Integration, reports []Report) (c known, err error) {
+	c.users = "prod"
+	environments, err := catalog.Environments(ctx, i.Reader)
+	if n := len(environments); n > 0 {
+		c.users = environments[n-1].Name
+	}
+	if err != nil {
+		return c, err
+	}
+	wanted := map[string]struct{}{}
+	for _, r := range reports {
+		declared, named := in.homes(r)
+		for _, name := range slices.Concat(declared, named) {
+			if name != "" && len(name) <= maxPlain {
+				wanted[name] = struct{}{}
+			}
+		}
+	}
+	c.services, err = catalog.GetServices(ctx, i.Reader, slices.Sorted(maps.Keys(wanted)))
+	return c, err
 }
 
 // speaksFor reports whether the integration may report for a service.
 func (in Integration) speaksFor(s catalog.Service) bool { return !in.Confined || s.Team == in.Team }
-
-// service is a service that the catalog knows, or not.
-func (i *Intake) service(ctx context.Context, name string) (s catalog.Service, known bool, err error) {
-	if name == "" {
-		return s, false, nil
-	}
-	s, err = catalog.GetService(ctx, i.Reader, name)
-	if problem.KindOf(err) == problem.NotFound {
-		return s, false, nil
-	}
-	return s, err == nil, err
-}
-
-// users is the environment that users meet: the last on the way.
-func (i *Intake) users(ctx context.Context) (string, error) {
-	list, err := catalog.Environments(ctx, i.Reader)
-	if n := len(list); n > 0 {
-		return list[n-1].Name, err
-	}
-	return "prod", err
-}
 
 // plainName reports whether s may be part of a stream's name.
 func plainName(s string) bool {
@@ -168,5 +179,7 @@ func plainName(s string) bool {
 			return false
 		}
 	}
-	return s != "" && len(s) <= 63
+	return s != "" && len(s) <= maxPlain
 }
+
+const maxPlain = 63 // bytes of a name

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
@@ -230,10 +231,10 @@ func (i *Intake) create(ctx context.Context, c operation.Caller, in CreateInput)
 	}
 	out := CreatedIntegration{Key: newKey(), Integration: Integration{Name: in.Integration, Team: in.Team, Service: in.Service, Environment: in.Environment}}
 	out.Confined = !c.May(operation.Operator, operation.Scope{})
-	if s, known, err := i.service(ctx, in.Service); err != nil {
-		return out, err
-	} else if known && !out.speaksFor(s) {
+	if s, err := catalog.GetService(ctx, i.Reader, in.Service); err == nil && !out.speaksFor(s) {
 		return CreatedIntegration{}, problem.New(problem.Denied, "integration.create", "the service %s is not of the team %s", s.Name, in.Team)
+	} else if problem.KindOf(err) != problem.NotFound && err != nil {
+		return out, err
 	}
 	if in.Heartbeat != "" {
 		every, err := time.ParseDuration(in.Heartbeat)

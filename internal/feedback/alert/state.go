@@ -54,7 +54,12 @@ func Projections() []*projection.Projection {
 	alerts := projection.Define(projection.Fold[Alert]{
 		Name: ProjectionName, Version: 1, Types: []string{"alert."},
 		Keys: func(e event.Event) []string {
-			f, err := event.Decode[Fired](e)
+			if id, ok := strings.CutPrefix(e.Subject, "alert/"); ok {
+				return []string{id}
+			}
+			f, err := event.Decode[struct {
+				Alert string `json:"alert"`
+			}](e)
 			if err != nil || f.Alert == "" {
 				return nil
 			}

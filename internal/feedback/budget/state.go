@@ -82,7 +82,7 @@ const (
 // Projection folds what may have spent budget.
 func Projection() *projection.Projection {
 	return projection.Define(projection.Fold[Record]{
-		Name: ProjectionName, Version: 1,
+		Name: ProjectionName, Version: 2,
 		Types: []string{rolloutStarted, rolloutPromoted, rolloutRolledBack, rolloutAborted, rolloutFinished,
 			incidentOpened, incidentLinked, incidentMitigated, incidentResolved, alertFired, alertResolved, EventLinked, EventUnlinked},
 		Keys: func(e event.Event) []string {
@@ -106,6 +106,9 @@ func Projection() *projection.Projection {
 
 func recordKey(e event.Event) string {
 	room, _, _ := strings.Cut(e.Type, ".")
+	if strings.HasPrefix(e.Subject, "alert/") {
+		return "" // a sender's: the incident it opens says as much
+	}
 	f, err := event.Decode[foreign](e)
 	if err != nil {
 		return ""

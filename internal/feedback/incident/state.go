@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
@@ -92,7 +93,7 @@ func Projections() []*projection.Projection {
 		},
 	})
 	desks := projection.Define(projection.Fold[Desk]{
-		Name: deskName, Version: 2, Types: watched,
+		Name: deskName, Version: 3, Types: watched,
 		Keys: func(e event.Event) []string {
 			if k := key(e); k != "" {
 				return []string{k}
@@ -259,26 +260,43 @@ func (d Desk) apply(e event.Event) (Desk, error) {
 // open an incident, and to know whether it still hurts, is in the first of them;
 // all are in the alerts' own list.
 const (
-	maxFiring  = 500 // page-level alerts that are followed
-	maxPending = 20  // signals that wait, beyond which further alerts are not linked
+	maxFiring = 500 // page-level alerts that are followed
+	maxAlike  = 20  // alerts that wait or are linked, beyond which more of their kind say nothing new
+	maxFirst  = 120 // bytes kept of what a firing alert says
 )
 
+// flooded reports whether a signal adds nothing to those that are known.
 func (d Desk) flooded(s Signal) bool {
-	return len(d.Pending) >= maxPending && (s.Kind == KindAlert || s.Kind == KindResolution)
+	if s.Kind != KindAlert && s.Kind != KindResolution {
+		return false
+	}
+	if len(d.Pending) >= maxAlike {
+		return true
+	}
+	if d.Open == nil || !d.Open.MitigatedAt.IsZero() {
+		return false
+	}
+	alike := 0
+	for _, l := range d.Open.Links {
+		if l.Kind == s.Kind && l.Role == s.Role {
+			alike++
+		}
+	}
+	return alike >= maxAlike
 }
 
-func firing(before map[string]Signal, e event.Event, s Signal) map[string]Signal {
-	after := map[string]Signal{}
-	for k, v := range before {
-		after[k] = v
-	}
+// firing follows the page-level alerts: that they fire, and what they say.
+func firing(of map[string]Signal, e event.Event, s Signal) map[string]Signal {
 	switch {
-	case e.Type == alertFired && s.Page && len(after) < maxFiring:
-		after[s.Alert] = s
+	case e.Type == alertFired && s.Page && len(of) < maxFiring:
+		if of == nil {
+			of = map[string]Signal{}
+		}
+		of[s.Alert] = Signal{Link: Link{Text: strings.ToValidUTF8(s.Text[:min(len(s.Text), maxFirst)], "")}}
 	case e.Type == alertResolved, e.Type == alertFired && !s.Page:
-		delete(after, s.Alert)
+		delete(of, s.Alert)
 	}
-	return after
+	return of
 }
 
 func (r *Recent) apply(e event.Event, f foreign) *Recent {

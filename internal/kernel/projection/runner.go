@@ -103,7 +103,11 @@ func (r *Runner) follow(ctx context.Context, q event.Query) error {
 		q.After = events[len(events)-1].Position
 		var next chan batch
 		if len(events) == q.Limit {
-			q.Limit = batchSize(events)
+			head, err := r.log.Head(ctx)
+			if err != nil {
+				return err
+			}
+			q.Limit = batchSize(events, head.Position-q.After)
 			next = make(chan batch, 1)
 			go func() {
 				events, err := r.log.Read(ctx, q)
@@ -124,13 +128,14 @@ func (r *Runner) follow(ctx context.Context, q event.Query) error {
 }
 
 // batchSize is how many events to read next. Large batches save a state that
-// many of their events touch once; large payloads keep batches small.
-func batchSize(events []event.Event) int {
+// many of their events touch once; large payloads keep batches small, and so
+// does being nearly there: somebody waits for what is new.
+func batchSize(events []event.Event, left int64) int {
 	bytes := 1
 	for _, e := range events {
 		bytes += len(e.Data)
 	}
-	return min(max(batchBytes*len(events)/bytes, 100), maxBatch)
+	return min(max(batchBytes*len(events)/bytes, 100), max(int(left/10), firstBatch), maxBatch)
 }
 
 type batch struct {
