@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"text/tabwriter"
 	"time"
 
 	"github.com/flyball-dev/flyball/bench/stage"
@@ -177,13 +179,14 @@ func storm(ctx context.Context, o options, p peer, s *sink) (string, error) {
 	if waited != nil && lost == 0 {
 		return "", waited
 	}
-	first, last := s.bounds()
+	first, median, last := s.times(start)
 	rss, err := memory(p.pid())
 	raw, byID := s.duplicates()
-	return fmt.Sprintf("%.1f s\t%.2f s\t%.1f s\t%d\t%d\t%d\t%d MiB", answered.Seconds(), first.Sub(start).Seconds(), last.Sub(start).Seconds(), lost, raw, byID, rss>>20), err
+	return fmt.Sprintf("%.1f s\t%.2f s\t%.1f s\t%.1f s\t%d\t%d\t%d\t%d MiB", answered.Seconds(), first.Seconds(), median.Seconds(), last.Seconds(), lost, raw, byID, rss>>20), err
 }
 
-// killed kills our server again and again while a storm comes in.
+// killed kills our server again and again while a storm comes in, in which
+// groups begin all the time.
 func killed(ctx context.Context, o options) error {
 	s, err := newSink()
 	if err != nil {
@@ -195,28 +198,42 @@ func killed(ctx context.Context, o options) error {
 		return err
 	}
 	defer p.close()
-	alerts := stormOf(o)
-	part := max(len(alerts)/max(o.kills, 1), 1)
+	size := max(o.storm/o.groups, 1) // of a group
+	alerts := make([]alert, o.storm/o.kills*o.kills)
+	for n := range alerts {
+		alerts[n] = newAlert(fmt.Sprintf("k-%04d", n/size), n)
+	}
+	r := rand.New(rand.NewPCG(4, 2026))
+	part := len(alerts) / o.kills
 	for n := range o.kills {
 		sending := make(chan error, 1)
 		go func() { sending <- send(ctx, p.address(), alerts[n*part:(n+1)*part]) }()
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(time.Duration(r.Int64N(int64(400 * time.Millisecond))))
 		if err := p.(*ours).kill(ctx); err != nil {
 			return err
 		}
 		if err := <-sending; err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "killed %d of %d times\n", n+1, o.kills)
+		if (n+1)%10 == 0 {
+			fmt.Fprintf(os.Stderr, "killed %d of %d times\n", n+1, o.kills)
+		}
 	}
-	want := min(o.groups, part*o.kills)
-	if err := s.wait(ctx, want); err != nil {
+	groups := (len(alerts) + size - 1) / size
+	_ = s.wait(ctx, groups) // what is missing then is lost
+	firing, err := p.(*ours).firing()
+	if err != nil {
+		return err
+	}
+	rss, err := memory(p.pid())
+	if err != nil {
 		return err
 	}
 	raw, byID := s.duplicates()
-	fmt.Printf("\nkill -9 %d times during %d alerts in %d groups: %d groups lost, %d duplicates raw, %d by id\n",
-		o.kills, part*o.kills, want, want-s.groups(), raw, byID)
-	return nil
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "\nkill -9\talerts\tlost\tgroups\tlost\tduplicates raw\tby id\tRSS")
+	fmt.Fprintf(out, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d MiB\n", o.kills, len(alerts), len(alerts)-firing, groups, groups-s.groups(), raw, byID, rss>>20)
+	return out.Flush()
 }
 
 // memory is the resident set of a process in bytes.

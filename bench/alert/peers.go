@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -97,19 +98,19 @@ func (s *sink) first(group string) time.Time {
 	return s.seen[group]
 }
 
-// bounds is when the first and the last group were heard of first.
-func (s *sink) bounds() (first, last time.Time) {
+// times is how long after an instant groups were heard of first.
+func (s *sink) times(start time.Time) (first, median, last time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var all []time.Duration
 	for _, at := range s.seen {
-		if first.IsZero() || at.Before(first) {
-			first = at
-		}
-		if at.After(last) {
-			last = at
-		}
+		all = append(all, at.Sub(start))
 	}
-	return first, last
+	if len(all) == 0 {
+		return 0, 0, 0
+	}
+	slices.Sort(all)
+	return all[0], all[len(all)/2], all[len(all)-1]
 }
 
 // duplicates are messages that say nothing new: raw, all beyond the first of a
@@ -158,6 +159,18 @@ func (o *ours) kill(ctx context.Context) error {
 	_ = o.Stop() // it is gone: what is left is to take note
 	_, err := o.Up(ctx)
 	return err
+}
+
+// firing counts the alerts that fire.
+func (o *ours) firing() (int, error) {
+	res, err := client.Get("http://" + o.address() + "/api/v2/alerts")
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	var list []struct{}
+	err = json.NewDecoder(res.Body).Decode(&list)
+	return len(list), err
 }
 
 // theirs is Debian's Alertmanager.

@@ -43,6 +43,7 @@ type live struct {
 	acked   bool
 	bytes   int           // of fired, as counted in Intake.held
 	pending chan struct{} // closed once what was said of it last is recorded, or has failed
+	over    bool          // what was said of it last, and is pending, is that it ended
 }
 
 // MaxLive is how many alerts may fire at once; beyond, senders are told to try
@@ -145,11 +146,12 @@ func (i *Intake) Take(ctx context.Context, in Integration, reports []Report) (Ta
 		work = append(work, i.step(in, *r, catalog))
 	}
 	for {
-		mine, wait, err := i.claim(work, now, &out)
+		done := make(chan struct{})
+		mine, wait, err := i.claim(work, done, now, &out)
 		if err != nil {
 			return out, err
 		}
-		if err := i.record(ctx, in, mine); err != nil {
+		if err := i.record(ctx, in, mine, done); err != nil {
 			return out, err
 		}
 		if len(wait) == 0 {
@@ -206,7 +208,6 @@ type step struct {
 	event  string        // to be recorded; empty: nothing
 	before *live         // what it was, to be put back when recording fails
 	behind chan struct{} // somebody else is recording the same alert
-	done   chan struct{}
 }
 
 func (i *Intake) step(in Integration, r Report, c known) step {
@@ -220,8 +221,9 @@ func (i *Intake) step(in Integration, r Report, c known) step {
 }
 
 // claim decides what each report changes and marks those alerts as being
-// recorded. What somebody else is recording just now has to wait for them.
-func (i *Intake) claim(work []step, now time.Time, out *Taken) (mine, wait []step, err error) {
+// recorded until done is closed. What somebody else is recording just now has
+// to wait for them.
+func (i *Intake) claim(work []step, done chan struct{}, now time.Time, out *Taken) (mine, wait []step, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if !i.loaded {
@@ -232,18 +234,20 @@ func (i *Intake) claim(work []step, now time.Time, out *Taken) (mine, wait []ste
 	}
 	for _, s := range work {
 		l := i.live[s.fired.Alert]
-		if l != nil && l.pending != nil {
+		if l != nil && l.pending != nil && l.pending != done {
 			s.behind = l.pending
 			wait = append(wait, s)
 			continue
+		}
+		s.before = l
+		if l != nil && l.over {
+			l = nil
 		}
 		if s.event = i.decide(&s, l, now); s.event == "" {
 			out.Known++
 			continue
 		}
-		s.before, s.done = l, make(chan struct{})
-		next := &live{fired: s.fired, updated: now, acked: s.act == Acknowledge, pending: s.done}
-		i.put(s.fired.Alert, next)
+		i.put(s.fired.Alert, &live{fired: s.fired, updated: now, acked: s.act == Acknowledge, pending: done, over: s.event == EventResolved})
 		mine = append(mine, s)
 	}
 	for _, s := range mine {
@@ -309,14 +313,16 @@ func keepText(known, said Fired) Fired {
 
 // record appends what was claimed, then lets others at it; on failure
 // everything is as before, so that the sender's next try is new again.
-func (i *Intake) record(ctx context.Context, in Integration, mine []step) error {
-	var err error
+func (i *Intake) record(ctx context.Context, in Integration, mine []step, done chan struct{}) error {
+	defer close(done)
+	kept, err := 0, error(nil)
 	for part := range slices.Chunk(mine, appendBatch) {
-		if err == nil {
-			err = i.append(ctx, in.Name, part)
+		if err = i.append(ctx, in.Name, part); err != nil {
+			break
 		}
-		i.settle(part, err)
+		kept += len(part)
 	}
+	i.settle(mine, kept)
 	return err
 }
 
@@ -329,20 +335,25 @@ func (i *Intake) append(ctx context.Context, integration string, part []step) er
 	return err
 }
 
-func (i *Intake) settle(part []step, err error) {
+// settle puts back, newest first, what was not kept, and ends the claim on all.
+func (i *Intake) settle(mine []step, kept int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for _, s := range part {
-		id := s.fired.Alert
-		switch {
-		case err != nil && s.before == nil, err == nil && s.event == EventResolved:
-			i.drop(id)
-		case err != nil:
-			i.put(id, s.before)
-		default:
-			i.live[id].pending = nil
+	for _, s := range slices.Backward(mine[kept:]) {
+		if s.before == nil {
+			i.drop(s.fired.Alert)
+		} else {
+			i.put(s.fired.Alert, s.before)
 		}
-		close(s.done)
+	}
+	for _, s := range mine {
+		l := i.live[s.fired.Alert]
+		if l == nil {
+			continue
+		}
+		if l.pending = nil; l.over {
+			i.drop(s.fired.Alert)
+		}
 	}
 }
 
@@ -374,7 +385,7 @@ func (i *Intake) Tend(ctx context.Context) error {
 	if err := i.follow(ctx, now); err != nil {
 		return err
 	}
-	byIntegration := map[string][]step{}
+	byIntegration, done := map[string][]step{}, map[string]chan struct{}{}
 	i.mu.Lock()
 	if !i.loaded {
 		i.mu.Unlock()
@@ -388,16 +399,20 @@ func (i *Intake) Tend(ctx context.Context) error {
 	for _, id := range slices.Sorted(maps.Keys(i.live)) {
 		if l := i.live[id]; l.pending == nil {
 			if s, ok := i.tend(l, now); ok {
-				s.before, s.done = l, make(chan struct{})
-				i.put(id, &live{fired: s.fired, updated: l.updated, acked: l.acked, pending: s.done})
-				byIntegration[l.fired.Integration] = append(byIntegration[l.fired.Integration], s)
+				name := l.fired.Integration
+				if done[name] == nil {
+					done[name] = make(chan struct{})
+				}
+				s.before = l
+				i.put(id, &live{fired: s.fired, updated: l.updated, acked: l.acked, pending: done[name], over: s.event == EventResolved})
+				byIntegration[name] = append(byIntegration[name], s)
 			}
 		}
 	}
 	i.mu.Unlock()
 	var failed error
 	for _, name := range slices.Sorted(maps.Keys(byIntegration)) {
-		if err := i.record(ctx, Integration{Name: name}, byIntegration[name]); err != nil {
+		if err := i.record(ctx, Integration{Name: name}, byIntegration[name], done[name]); err != nil {
 			failed = err
 		}
 	}

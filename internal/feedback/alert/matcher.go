@@ -35,7 +35,8 @@ func compile(matchers []Matcher) ([]Matcher, error) {
 		if err != nil {
 			return nil, err
 		}
-		narrow = narrow || !ready.matches("")
+		// As with Alertmanager, a negative matcher counts as one that is narrow.
+		narrow = narrow || !m.IsEqual || !ready.matches("")
 		out[i] = ready
 	}
 	if !narrow {
@@ -78,6 +79,8 @@ func matchAll(matchers []Matcher, labels map[string]string) bool {
 // matcherForm is one matcher in text: name, operator, value with or without quotes.
 var matcherForm = regexp.MustCompile(`^\s*([a-zA-Z_][a-zA-Z0-9_.-]*)\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|(.*?))\s*$`)
 
+var escaped = regexp.MustCompile(`\\.`)
+
 // ParseMatcher reads a matcher such as severity=warning, job!="api" or
 // instance=~"web.*".
 func ParseMatcher(s string) (Matcher, error) {
@@ -86,10 +89,15 @@ func ParseMatcher(s string) (Matcher, error) {
 		return Matcher{}, problem.New(problem.Invalid, "silence.create", "%q is not a matcher", clip(s, 100)).
 			WithNext(`write it as severity=warning, job!="api" or instance=~"web.*"`)
 	}
-	value := parts[4]
-	if parts[3] != "" {
-		value = regexp.MustCompile(`\\(.)`).ReplaceAllString(parts[3], "$1")
-	}
+	value := escaped.ReplaceAllStringFunc(parts[3]+parts[4], func(s string) string {
+		switch s[1] {
+		case 'n':
+			return "\n"
+		case '"', '\\':
+			return s[1:]
+		}
+		return s // no escape of ours: part of an expression
+	})
 	return Matcher{Name: parts[1], Value: value, IsRegex: parts[2] == "=~" || parts[2] == "!~", IsEqual: parts[2][0] == '='}, nil
 }
 
