@@ -34,6 +34,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
 	"github.com/flyball-dev/flyball/internal/learning/dora"
+	"github.com/flyball-dev/flyball/internal/learning/postmortem"
 	"github.com/flyball-dev/flyball/internal/learning/why"
 )
 
@@ -50,6 +51,7 @@ func Kinds() *resource.Registry {
 		oncall.Kinds(),
 		maintenance.Kinds(alert.CheckMatcher),
 		runbook.Kinds(),
+		postmortem.Kinds(),
 	)...)
 }
 
@@ -77,6 +79,7 @@ func Projections() []*projection.Projection {
 		incident.Projections(),
 		runbook.Projections(),
 		dora.Projections(),
+		postmortem.Projections(),
 		why.Projections(),
 	)
 }
@@ -91,12 +94,13 @@ func shown() []*projection.Projection {
 // Replayers lists, by name, the controllers whose decisions can be recomputed.
 func Replayers() map[string]control.Replayer {
 	return map[string]control.Replayer{
-		"pipeline":  pipeline.Controller(),
-		"release":   release.Controller(),
-		"rollout":   rollout.Controller(),
-		"objective": slo.Controller(),
-		"incident":  incident.Controller(),
-		"runbook":   runbook.Controller(),
+		"pipeline":   pipeline.Controller(),
+		"release":    release.Controller(),
+		"rollout":    rollout.Controller(),
+		"objective":  slo.Controller(),
+		"incident":   incident.Controller(),
+		"runbook":    runbook.Controller(),
+		"postmortem": postmortem.Controller(),
 	}
 }
 
@@ -138,6 +142,7 @@ func (a *App) assemble() {
 	a.env.Sources["runbook.commands"] = workbench.Source
 	library := &runbook.Library{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Steps: a.ports.Steps, Secret: stepSecret}
 	insight := &dora.Insight{Reader: reader, Clock: a.cfg.Clock}
+	postmortems := &postmortem.Desk{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Tell: a.story}
 	operate := &operate{app: a}
 	explain := &why.Desk{Log: a.log, Reader: reader, Replayers: Replayers(), Gates: map[string]why.Gate{
 		release.ActionStart: release.Gate, runbook.ActionCommand: runbook.Gate, runbook.ActionOperation: runbook.Gate,
@@ -161,6 +166,7 @@ func (a *App) assemble() {
 		control.Bind(slo.Controller()),
 		control.Bind(incident.Controller()),
 		control.Bind(runbook.Controller()),
+		control.Bind(postmortem.Controller()),
 	)
 	a.Operations = slices.Concat(
 		a.parts.applier.Operations(),
@@ -187,6 +193,7 @@ func (a *App) assemble() {
 		a.feeder.Operations(),
 		api.EventOperations(a.ports.Store),
 		insight.Operations(),
+		postmortems.Operations(),
 		explain.Operations(),
 		operate.Operations(),
 	)

@@ -20,6 +20,7 @@ var narrowed = []string{
 	"service.list", "status.show", "top.list", "logs.show",
 	"slo.list", "slo.show", "budget.list", "budget.show", "alert.list", "alert.show", "override.list",
 	"incident.list", "incident.show", "runbook.list", "runbook.runs",
+	"postmortem.list", "postmortem.show", "action-item.list",
 }
 
 // narrow puts the filter around the operations that need it.

@@ -17,18 +17,20 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
+	"github.com/flyball-dev/flyball/internal/learning/postmortem"
 	"github.com/flyball-dev/flyball/internal/port/measure"
 )
 
 // sources answers what controllers and gates ask for.
 func (a *App) sources() map[string]control.Source {
 	return map[string]control.Source{
-		"arms":            a.arms,
-		"workload":        a.workloads,
-		"traffic":         a.split,
-		"objective":       a.watcher.Source,
-		"budget":          policy.Source(a.env.Reader, a.budgets()),
-		oncall.SourceName: oncall.Source(a.env.Reader),
+		"arms":                a.arms,
+		"workload":            a.workloads,
+		"traffic":             a.split,
+		"objective":           a.watcher.Source,
+		"budget":              policy.Source(a.env.Reader, a.budgets()),
+		oncall.SourceName:     oncall.Source(a.env.Reader),
+		postmortem.SourceName: postmortem.Source(a.env.Reader, a.story),
 	}
 }
 

@@ -20,6 +20,7 @@ type Page struct{ Noun, Page, Why string }
 var Pages = []Page{
 	{"access", "access", "the room of tokens; the page has its name"},
 	{"action", "release", "what waits for approval is nearly always a release's rollout.start"},
+	{"action-item", "postmortem", "an action item is what follows from a postmortem"},
 	{"count", "signal", "pushed counts are signals"},
 	{"decision", "why", "decisions are what why explains"},
 	{"integration", "alert", "an integration is a sender of alerts"},

@@ -86,6 +86,11 @@ func cast(place Place, t Trouble, entries []Entry, known []person) []Named {
 			roles[key] = role
 		}
 	}
+	for _, n := range t.Roles {
+		if n.Role != "" {
+			give(n.Name, n.Role)
+		}
+	}
 	give(t.First, roleFirst)
 	for _, p := range t.People {
 		give(p, roleOnCall(place.Team))

@@ -1,6 +1,7 @@
 package postmortem
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -272,7 +273,7 @@ func (d *Desk) firing(p Postmortem, i ActionItem, e event.Event, r *Rehearsal) (
 	case e.Time.Before(i.AddedAt):
 		return nil, unproven("the alert %s fired on %s, before the item was written down", f.Alert, moment(e.Time)).WithNext("rehearse it: flyball action-item rehearse %s --for 30m --reason …", i.Item)
 	}
-	text := fmt.Sprintf("the alert %s fired on %s", f.Alert, moment(e.Time))
+	text := fmt.Sprintf("the alert %s fired on %s", cmp.Or(f.Labels["alertname"], f.Alert), moment(e.Time))
 	if r != nil {
 		text += ", in a rehearsal"
 	}

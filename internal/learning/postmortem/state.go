@@ -88,7 +88,7 @@ func Projections() []*projection.Projection {
 	return []*projection.Projection{
 		projection.Define(projection.Fold[Postmortem]{
 			Name: ProjectionName, Version: 1,
-			Types: []string{incidentOpened, incidentLinked, incidentHeld, incidentPaged, incidentAcknowledged, incidentMitigated, incidentResolved, "postmortem."},
+			Types: []string{incidentOpened, incidentLinked, incidentHeld, incidentPaged, incidentAcknowledged, incidentMitigated, incidentResolved, incidentAssigned, incidentRated, "postmortem."},
 			Keys: func(e event.Event) []string {
 				p, err := event.Decode[Place](e)
 				if err != nil || p.Incident == "" {

@@ -17,6 +17,8 @@ const (
 	incidentAcknowledged = "incident.acknowledged"
 	incidentMitigated    = "incident.mitigated"
 	incidentResolved     = "incident.resolved"
+	incidentAssigned     = "incident.assigned"
+	incidentRated        = "incident.severity_changed"
 
 	linkRollback  = "rollback"
 	linkAlert     = "alert"
@@ -45,6 +47,7 @@ type foreign struct {
 	Reason      string    `json:"reason"`
 	Webhooks    int       `json:"webhooks"`
 	People      []string  `json:"people"`
+	Person      string    `json:"person"` // of incident.assigned, with role
 	By          struct {
 		Incident string `json:"incident"`
 	} `json:"by"` // of incident.held
@@ -67,6 +70,7 @@ type Trouble struct {
 	Resolution   string    `json:"resolution,omitempty"`
 	First        string    `json:"first,omitempty"`  // who acknowledged it first
 	People       []string  `json:"people,omitempty"` // who was paged
+	Roles        []Named   `json:"roles,omitempty"`  // who led what, the newest last
 	Links        []Link    `json:"links,omitempty"`
 }
 
@@ -114,13 +118,35 @@ func (t Trouble) apply(e event.Event, f foreign) Trouble {
 	case incidentPaged:
 		t = t.paged(e, f)
 	case incidentAcknowledged:
-		if t.Acknowledged.IsZero() {
-			t.Acknowledged, t.First = e.Time, e.Actor
+		t = t.answered(e.Time, e.Actor)
+	case incidentAssigned:
+		if len(t.Roles) < maxPeople {
+			t.Roles = append(slices.Clip(t.Roles), Named{Name: user(f.Person), Role: leads[f.Role]})
 		}
+		if f.Role == roleCommander {
+			t = t.answered(e.Time, f.Person) // who takes it has it
+		}
+	case incidentRated:
+		t.Severity = f.Severity
 	case incidentMitigated:
 		t.Mitigated = e.Time
 	case incidentResolved:
 		t.Resolved, t.Resolution = e.Time, f.Reason
+	}
+	return t
+}
+
+// roleCommander and leads are the roles people have in an incident, and what
+// the text calls who had them.
+const roleCommander = "commander"
+
+var leads = map[string]string{
+	roleCommander: "the commander", "communications": "the communications lead", "operations": "the operations lead", "scribe": "the scribe",
+}
+
+func (t Trouble) answered(at time.Time, by string) Trouble {
+	if t.Acknowledged.IsZero() {
+		t.Acknowledged, t.First = at, by
 	}
 	return t
 }
