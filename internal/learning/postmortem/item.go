@@ -45,9 +45,6 @@ const (
 	ItemClosed = "closed"
 )
 
-// kinds are what an action item can be for.
-var kinds = []string{"prevent", "detect", "mitigate", "process"}
-
 const keepRehearsals = 20
 
 // itemProjection folds action items by name, indexed by "postmortem", "team",
