@@ -224,7 +224,7 @@ func (c coverage) Tell() string {
 	rows := [][]string{{"SCHEDULE", "NOBODY FROM", "TO", "FOR"}}
 	for _, h := range c.holes {
 		loc := c.zones[h.Schedule]
-		rows = append(rows, []string{h.Schedule, h.Start.In(loc).Format(localTime), h.End.In(loc).Format(localTime), h.End.Sub(h.Start).Round(time.Second).String()})
+		rows = append(rows, []string{h.Schedule, h.Start.In(loc).Format(localTime), h.End.In(loc).Format(localTime), cli.Duration(h.End.Sub(h.Start).Round(time.Second))})
 	}
 	return aligned(rows)
 }

@@ -44,6 +44,7 @@ type Report struct {
 	Commit      string            `json:"commit,omitempty" doc:"commit the files are of; empty for a work tree"`
 	Resources   int               `json:"resources" doc:"number of resources in the directory"`
 	Differences []Difference      `json:"differences" doc:"what changed, or would"`
+	Applied     bool              `json:"applied" doc:"the differences were applied, not only shown"`
 	Warnings    []problem.Finding `json:"warnings,omitempty" doc:"likely mistakes that stop nothing"`
 }
 
@@ -60,7 +61,11 @@ func (r Report) Tell() string {
 	for _, w := range r.Warnings {
 		fmt.Fprintln(&b, w)
 	}
-	fmt.Fprintf(&b, "%s, %d to change", counted(r.Resources), len(r.Differences))
+	outcome := "to change"
+	if r.Applied {
+		outcome = "changed"
+	}
+	fmt.Fprintf(&b, "%s, %d %s", counted(r.Resources), len(r.Differences), outcome)
 	return b.String()
 }
 
@@ -163,6 +168,7 @@ func (a *Applier) Apply(ctx context.Context, actor, dir, commit string, files ma
 	if _, err := a.Log.Append(ctx, batch); err != nil {
 		return report, err
 	}
+	report.Applied = true
 	return report, a.Sync(ctx)
 }
 

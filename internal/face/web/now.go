@@ -22,6 +22,7 @@ import (
 type nowBody struct {
 	Lead      string
 	Services  int
+	Watched   int            // objectives
 	Burning   []slo.Standing // the first of them
 	More      int            // further ones that burn
 	Hurt      int            // services that burn
@@ -74,6 +75,13 @@ func (s *site) now(v *visit) (page, error) {
 	if b.Overrides, err = v.overrides(false); err != nil {
 		return page{}, err
 	}
+	if s.o.Objectives != nil && !v.past {
+		l, err := s.o.Objectives.List(slo.ListInput{Limit: 1})
+		if err != nil {
+			return page{}, err
+		}
+		b.Watched = l.All.Objectives
+	}
 	b.Lead = b.lead()
 	return page{Template: "now", Title: "Now", Section: "now", Body: b, Every: 15,
 		Live: "rollout.,incident.,alert.,budget.,action.gated,action.approved,action.rejected,gate.,resource."}, nil
@@ -112,7 +120,7 @@ func (b *nowBody) rollouts(v *visit) error {
 
 // lead is the page's question answered in one sentence.
 func (b nowBody) lead() string {
-	if b.Services == 0 {
+	if b.Services == 0 && b.Watched == 0 {
 		return "Nothing is declared yet."
 	}
 	var parts []string
@@ -124,6 +132,10 @@ func (b nowBody) lead() string {
 		parts = append(parts, "no service is burning budget")
 	default:
 		parts = append(parts, plural(n, "service is burning budget", "services are burning budget"))
+	}
+	if b.Services == 0 { // others deliver
+		parts = append(parts, plural(b.Watched, "objective is watched", "objectives are watched"))
+		return sentence(strings.Join(parts, ", "))
 	}
 	if n := len(b.Moving); n > 0 {
 		parts = append(parts, plural(n, "rollout is moving", "rollouts are moving"))

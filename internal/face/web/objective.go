@@ -18,6 +18,7 @@ type objectiveBody struct {
 	Team       string
 	Lead       string
 	Level      string
+	Declared   bool // the service is in the catalog
 	Status     slo.Status
 	Past       []slo.AlertChanged
 	Gauges     []gauge
@@ -43,7 +44,7 @@ func (s *site) objective(v *visit) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
-	b.Team = teams[o.Objective.Service]
+	b.Team, b.Declared = teams[o.Objective.Service]
 	if b.Status, _, err = projection.Get[slo.Status](v.ctx, v.reader, slo.ProjectionName, key); err != nil {
 		return page{}, err
 	}

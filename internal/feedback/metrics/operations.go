@@ -3,6 +3,7 @@ package metrics
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -33,8 +34,22 @@ type Target struct {
 	URL       string    `json:"url" table:"-"`
 	State     string    `json:"state" doc:"up, down, or new before the first scrape"`
 	Last      time.Time `json:"last,omitzero" doc:"when it was scraped last"`
-	Seconds   float64   `json:"seconds" doc:"how long that took"`
+	Seconds   Seconds   `json:"seconds" doc:"how long that took"`
 	LastError string    `json:"last_error,omitempty" doc:"why it is down"`
+}
+
+// Seconds is a short time: a number of seconds in JSON, 0.5 ms for people.
+type Seconds float64
+
+// String is the time in milliseconds below one second.
+func (s Seconds) String() string {
+	switch {
+	case s == 0:
+		return "–"
+	case s < 1:
+		return strconv.FormatFloat(1000*float64(s), 'g', 2, 64) + " ms"
+	}
+	return strconv.FormatFloat(float64(s), 'f', 1, 64) + " s"
 }
 
 // ShowInput asks for what the store holds.
@@ -106,7 +121,7 @@ func shown(t metric.Target) Target {
 	case t.Up:
 		state = "up"
 	}
-	return Target{Job: t.Job, Target: t.Address, URL: t.URL, State: state, Last: t.Last.UTC(), Seconds: t.Took.Seconds(), LastError: t.LastError}
+	return Target{Job: t.Job, Target: t.Address, URL: t.URL, State: state, Last: t.Last.UTC(), Seconds: Seconds(t.Took.Seconds()), LastError: t.LastError}
 }
 
 func (d *Desk) show(ctx context.Context) (Held, error) {

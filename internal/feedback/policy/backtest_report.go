@@ -68,7 +68,7 @@ func (b *Backtested) note(text string) {
 func (b Backtested) Tell() string {
 	var out strings.Builder
 	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "from %s to %s\n", b.From.UTC().Format(time.RFC3339), b.To.UTC().Format(time.RFC3339))
+	fmt.Fprintf(t, "from %s to %s\n", stamp(b.From), stamp(b.To))
 	if len(b.Alerts) > 0 {
 		fmt.Fprintln(t, "OBJECTIVE\tPOLICY\tSEVERITY\tPAGES\tTRUE\tPRECISION\tFOUND\tRECALL\tDETECTION\tRESET")
 	}

@@ -2,6 +2,8 @@ package slo
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"time"
 
@@ -51,6 +53,12 @@ type Adjustment struct {
 	LiftedAt   time.Time `json:"lifted_at,omitzero"`
 	LiftedWhy  string    `json:"lifted_because,omitempty"`
 	BadRemoved int64     `json:"bad_removed"` // bad events it takes out of the raw count, at present
+}
+
+// Short is the ID for people: eight digits of its hash.
+func (a Adjustment) Short() string {
+	sum := sha256.Sum256([]byte(a.ID))
+	return hex.EncodeToString(sum[:4])
 }
 
 func (a Adjustment) holds() bool { return a.LiftedAt.IsZero() }

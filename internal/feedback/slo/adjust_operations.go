@@ -60,7 +60,7 @@ func (p AdjustmentPage) Rows() [][]string {
 		if !a.holds() {
 			kind += ", lifted by " + a.LiftedBy
 		}
-		out = append(out, []string{a.ID, kind, a.From.UTC().Format(time.RFC3339), a.To.UTC().Format(time.RFC3339), fmt.Sprint(a.BadRemoved), a.Author, a.Reason})
+		out = append(out, []string{a.Short(), kind, when(a.From), when(a.To), fmt.Sprint(a.BadRemoved), a.Author, a.Reason})
 	}
 	return out
 }
@@ -237,7 +237,7 @@ func (w *Watcher) lift(ctx context.Context, caller operation.Caller, in LiftInpu
 	if err != nil {
 		return AdjustmentPage{}, err
 	}
-	i := slices.IndexFunc(known.Items, func(a Adjustment) bool { return a.ID == in.Adjustment })
+	i := slices.IndexFunc(known.Items, func(a Adjustment) bool { return a.ID == in.Adjustment || a.Short() == in.Adjustment })
 	switch {
 	case i < 0:
 		return AdjustmentPage{}, problem.New(problem.NotFound, EventLifted, "%s has no exclusion or correction %q", in.Objective, in.Adjustment).
@@ -246,6 +246,7 @@ func (w *Watcher) lift(ctx context.Context, caller operation.Caller, in LiftInpu
 		return AdjustmentPage{}, problem.New(problem.Conflict, EventLifted, "%s was lifted by %s at %s already", in.Adjustment, known.Items[i].LiftedBy,
 			known.Items[i].LiftedAt.UTC().Format(time.RFC3339))
 	}
+	in.Adjustment = known.Items[i].ID
 	_, err = w.append(ctx, d, event.Draft{Type: EventLifted, Time: w.Clock.Now(), Actor: caller.Name,
 		Data: AdjustmentLifted{Objective: in.Objective, Service: d.objective.Service, Adjustment: in.Adjustment, Reason: in.Reason}})
 	if err != nil {

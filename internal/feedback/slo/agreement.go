@@ -40,12 +40,12 @@ func stamp(t time.Time) string {
 
 // String is the state in words.
 func (a *AgreementState) String() string {
-	text := fmt.Sprintf("%s: %s bad until it is broken, %s of them between the objective and it", a.Target.Percent(), a.Left, a.Margin)
+	text := fmt.Sprintf("%s: %s bad until it is broken, %s of them between the objective and it", a.Target.Percent(), Scaled(a.Left.Float64()), Scaled(a.Margin.Float64()))
 	switch {
 	case a.Broken:
-		return fmt.Sprintf("%s: broken since %s, by %s bad of the %s it allows", a.Target.Percent(), a.Breaks, a.Budget.Spent, a.Budget.Allowed)
+		return fmt.Sprintf("%s: broken since %s, by %s bad of the %s it allows", a.Target.Percent(), minute(a.Breaks), Scaled(a.Budget.Spent.Float64()), Scaled(a.Budget.Allowed.Float64()))
 	case a.Breaks != "":
-		text += "; at the present burn about " + a.Breaks
+		text += "; at the present burn about " + minute(a.Breaks)
 	}
 	return text
 }

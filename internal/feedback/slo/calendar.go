@@ -76,7 +76,7 @@ func (r PeriodReport) Rows() [][]string {
 			met = "no"
 		}
 		out = append(out, []string{l.Objective, fmt.Sprintf("%g %%", round(100*l.Target, 7)), achieved, fmt.Sprintf("%.1f %%", 100*l.BudgetSpent),
-			fmt.Sprintf("%.0f", l.Bad), fmt.Sprint(l.BadMinutes), fmt.Sprint(l.Incidents), l.WorstDay, met})
+			Scaled(l.Bad), fmt.Sprint(l.BadMinutes), fmt.Sprint(l.Incidents), l.WorstDay, met})
 	}
 	return out
 }
@@ -87,7 +87,7 @@ func (r PeriodReport) Tell() string {
 	if r.At.Before(r.To) {
 		over = ", not over yet"
 	}
-	return fmt.Sprintf("%s in %s%s: %d objectives", r.Period, r.Zone, over, len(r.Items))
+	return fmt.Sprintf("%s in %s%s: %s", r.Period, r.Zone, over, plural(len(r.Items), "objective"))
 }
 
 // Report tells how the objectives of a service or team were kept.

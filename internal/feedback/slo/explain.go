@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -182,32 +181,4 @@ func seconds(s *float64) string {
 		return "never"
 	}
 	return InWords(time.Duration(*s * float64(time.Second)))
-}
-
-// InWords is a span of time for people, in one unit or two: 38 s, 6 min, 1 h,
-// 2 h 5 min, 2 d 2 h.
-func InWords(d time.Duration) string {
-	if d < 10*time.Second {
-		return strconv.FormatFloat(d.Round(100*time.Millisecond).Seconds(), 'f', -1, 64) + " s"
-	}
-	units := []struct {
-		size time.Duration
-		name string
-	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}}
-	for i, u := range units {
-		if d < u.size {
-			continue
-		}
-		if i == len(units)-1 {
-			return fmt.Sprintf("%d s", d.Round(time.Second)/time.Second)
-		}
-		small := units[i+1]
-		d = d.Round(small.size)
-		out := fmt.Sprintf("%d %s", d/u.size, u.name)
-		if rest := d % u.size / small.size; rest > 0 {
-			out += fmt.Sprintf(" %d %s", rest, small.name)
-		}
-		return out
-	}
-	return "0 s"
 }

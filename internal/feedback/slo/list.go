@@ -303,7 +303,7 @@ func (r Rows) Rows() [][]string {
 		if o.Firing != "" {
 			state += ", firing: " + o.Firing
 		}
-		out = append(out, []string{o.Objective, o.Target, fmt.Sprintf("%.4f %%", 100*o.SLI), fmt.Sprintf("%.0f", o.Events), o.budgetLeft(), fmt.Sprintf("%.1f×", o.Burn1h), state})
+		out = append(out, []string{o.Objective, o.Target, fmt.Sprintf("%.4f %%", 100*o.SLI), Scaled(o.Events), o.budgetLeft(), fmt.Sprintf("%.1f×", o.Burn1h), state})
 	}
 	return out
 }
@@ -320,10 +320,10 @@ func (r Row) budgetLeft() string {
 func (r Rows) Tell() string {
 	var b strings.Builder
 	for _, g := range r.Groups {
-		fmt.Fprintf(&b, "%s: %d objectives, %d paging, %d spent, least budget %.0f %%, fastest burn %.1f×\n", g.Name, g.Objectives, g.Paging, g.Spent, 100*g.Least, g.Fastest)
+		fmt.Fprintf(&b, "%s: %s, %d paging, %d spent, least budget %.0f %%, fastest burn %.1f×\n", g.Name, plural(g.Objectives, "objective"), g.Paging, g.Spent, 100*g.Least, g.Fastest)
 	}
 	if b.Len() == 0 {
-		fmt.Fprintf(&b, "%d of %d objectives\n", len(r.Items), r.Total)
+		fmt.Fprintf(&b, "%d of %s\n", len(r.Items), plural(r.Total, "objective"))
 	}
 	return b.String()
 }

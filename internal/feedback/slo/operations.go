@@ -20,18 +20,19 @@ type ShowInput struct {
 // Detail is one objective with its windows, its budget and its alerts.
 type Detail struct {
 	Row
-	Window    string          `json:"window"`
-	Budget    Budget          `json:"budget"`
-	Burns     []BurnOver      `json:"burns"`
-	Alerts    []RuleState     `json:"alerts"`
-	Past      []AlertChanged  `json:"past,omitempty" doc:"alerts that fired and were resolved, newest last"`
-	Raw       *RawAccount     `json:"raw,omitempty" doc:"the window as it was counted; absent when nothing was excluded or corrected"`
-	Adjusted  []Adjustment    `json:"adjusted,omitempty" doc:"exclusions and corrections that hold"`
-	SLA       *AgreementState `json:"sla,omitempty" doc:"the looser target promised to customers, and the margin to it"`
-	Parts     []PartState     `json:"parts,omitempty" doc:"of a composite: what it is made of, and what each part takes of its budget"`
-	Groups    []Row           `json:"groups,omitempty" doc:"of an objective with groups: the ten that burn fastest; slo list --of shows all"`
-	Projected bool            `json:"projected" doc:"the window is not full yet: allowed is an estimate from the traffic declared or seen"`
-	Origin    *Origin         `json:"origin,omitempty" doc:"where the counts come from, if not from Flyball's own proxy"`
+	Window    string            `json:"window"`
+	Budget    Budget            `json:"budget"`
+	Burns     []BurnOver        `json:"burns"`
+	Alerts    []RuleState       `json:"alerts"`
+	Past      []AlertChanged    `json:"past,omitempty" doc:"alerts that fired and were resolved, newest last"`
+	Raw       *RawAccount       `json:"raw,omitempty" doc:"the window as it was counted; absent when nothing was excluded or corrected"`
+	Adjusted  []Adjustment      `json:"adjusted,omitempty" doc:"exclusions and corrections that hold"`
+	SLA       *AgreementState   `json:"sla,omitempty" doc:"the looser target promised to customers, and the margin to it"`
+	Parts     []PartState       `json:"parts,omitempty" doc:"of a composite: what it is made of, and what each part takes of its budget"`
+	Groups    []Row             `json:"groups,omitempty" doc:"of an objective with groups: the ten that burn fastest; slo list --of shows all"`
+	Projected bool              `json:"projected" doc:"the window is not full yet: allowed is an estimate from the traffic declared or seen"`
+	Findings  []problem.Finding `json:"findings,omitempty" doc:"what keeps the numbers from being of now"`
+	Origin    *Origin           `json:"origin,omitempty" doc:"where the counts come from, if not from Flyball's own proxy"`
 }
 
 // Origin is where the counts of an indicator come from.
@@ -85,22 +86,22 @@ type RuleState struct {
 // Tell is the objective in lines.
 func (d Detail) Tell() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: target %s over %s, %.4f %% good of %.0f events\n", d.Objective, d.Target, d.Window, 100*d.SLI, d.Events)
+	fmt.Fprintf(&b, "%s: target %s over %s, %.4f %% good of %s events\n", d.Objective, d.Target, d.Window, 100*d.SLI, Scaled(d.Events))
 	unit := "bad events"
 	if len(d.Parts) > 0 {
 		unit = "minutes of total failure"
 	}
-	fmt.Fprintf(&b, "  budget  %.1f %% left: %s of %s %s spent", 100*d.Remaining, d.Budget.Spent, d.Budget.Allowed, unit)
+	fmt.Fprintf(&b, "  budget  %.1f %% left: %s of %s %s spent", 100*d.Remaining, Scaled(d.Budget.Spent.Float64()), Scaled(d.Budget.Allowed.Float64()), unit)
 	if d.Projected {
 		b.WriteString(" (window not full yet)")
 	}
 	if d.Exhausts != "" {
-		b.WriteString(", exhausted about " + d.Exhausts)
+		b.WriteString(", exhausted about " + minute(d.Exhausts))
 	}
 	if d.Raw != nil {
-		fmt.Fprintf(&b, "\n  raw     %.1f %% left: %s of %s spent, with what does not count:", 100*d.Raw.Budget.RemainingRatio, d.Raw.Budget.Spent, d.Raw.Budget.Allowed)
+		fmt.Fprintf(&b, "\n  raw     %.1f %% left: %s of %s spent, with what does not count:", 100*d.Raw.Budget.RemainingRatio, Scaled(d.Raw.Budget.Spent.Float64()), Scaled(d.Raw.Budget.Allowed.Float64()))
 		for _, a := range d.Adjusted {
-			fmt.Fprintf(&b, "\n          %s %s to %s, %d bad, by %s: %s", a.Kind, a.From.UTC().Format(time.RFC3339), a.To.UTC().Format(time.RFC3339), a.BadRemoved, a.Author, a.Reason)
+			fmt.Fprintf(&b, "\n          %s %s to %s, %d bad, by %s: %s", a.Kind, when(a.From), when(a.To), a.BadRemoved, a.Author, a.Reason)
 		}
 	}
 	b.WriteString("\n  burn   ")
@@ -118,10 +119,13 @@ func (d Detail) Tell() string {
 		fmt.Fprintf(&b, "\n  part    %s", p)
 	}
 	for _, g := range d.Groups {
-		fmt.Fprintf(&b, "\n  group   %-40s burn 1h %.2f×, %s of budget left, %.0f events", g.Objective[len(d.Objective):], g.Burn1h, g.budgetLeft(), g.Events)
+		fmt.Fprintf(&b, "\n  group   %-40s burn 1h %.2f×, %s of budget left, %s events", g.Objective[len(d.Objective):], g.Burn1h, g.budgetLeft(), Scaled(g.Events))
 	}
 	for _, a := range d.Alerts {
 		fmt.Fprintf(&b, "\n  %-6s  %-28s %s %s", a.Severity, a.Condition, a.Holding, a.Reason)
+	}
+	for _, f := range d.Findings {
+		fmt.Fprintf(&b, "\n  %s: %s", f.Code, f.Message)
 	}
 	if d.Origin != nil {
 		d.Origin.tell(&b)
@@ -161,6 +165,18 @@ func (w *Watcher) Operations() []operation.Operation {
 	)
 }
 
+// stands says that time stands still: the server's clock went back, and windows
+// wait until it is where it was. Less than what reporters may be ahead is usual.
+func (w *Watcher) stands() []problem.Finding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.wall.IsZero() || w.now.Sub(w.wall) <= MaxSkew {
+		return nil
+	}
+	return []problem.Finding{{Severity: "error", Code: "clock-backwards",
+		Message: fmt.Sprintf("this server's clock went back from %s to %s: windows and alerts stand still until it is past that again; correct the clock", when(w.now), when(w.wall))}}
+}
+
 func (w *Watcher) show(ctx context.Context, key string) (Detail, error) {
 	s, err := w.Snapshot(key)
 	if err != nil {
@@ -177,7 +193,7 @@ func (w *Watcher) show(ctx context.Context, key string) (Detail, error) {
 	if s.Objective.Window.Calendar != nil {
 		d.Window = fmt.Sprintf("%d %s", s.Objective.Window.Calendar.Count, s.Objective.Window.Calendar.Unit)
 	}
-	d.SLA, d.Parts = s.Agreement, s.Parts
+	d.SLA, d.Parts, d.Findings = s.Agreement, s.Parts, w.stands()
 	if d.Raw = s.Raw; s.Raw != nil {
 		d.RawRemaining = &s.Raw.Budget.RemainingRatio
 		page, err := w.adjustments(ctx, AdjustmentsInput{Objective: key})

@@ -73,16 +73,16 @@ const curvePoints = 180
 // Tell is the two side by side.
 func (p Preview) Tell() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, replayed from %s to %s\n", p.Objective, p.From.UTC().Format(time.RFC3339), p.At.UTC().Format(time.RFC3339))
+	fmt.Fprintf(&b, "%s, replayed from %s to %s\n", p.Objective, when(p.From), when(p.At))
 	for _, side := range []struct {
 		name string
 		Trial
 	}{{"present ", p.Present}, {"proposed", p.Proposed}} {
-		fmt.Fprintf(&b, "  %s  %s over %s: %.1f %% of the budget left, %.0f of %.0f spent; %d pages, %d tickets in 30 d\n",
-			side.name, side.Target, side.Window, 100*side.Remaining, side.Spent, side.Allowed, side.Pages, side.Tickets)
+		fmt.Fprintf(&b, "  %s  %s over %s: %.1f %% of the budget left, %s of %s spent; %s, %s in 30 d\n",
+			side.name, side.Target, side.Window, 100*side.Remaining, Scaled(side.Spent), Scaled(side.Allowed), plural(side.Pages, "page"), plural(side.Tickets, "ticket"))
 	}
 	for _, a := range p.Proposed.Alerts {
-		fmt.Fprintf(&b, "  %s  %-6s  %s\n", a.Fired.UTC().Format(time.RFC3339), a.Severity, a.Reason)
+		fmt.Fprintf(&b, "  %s  %-6s  %s\n", when(a.Fired), a.Severity, a.Reason)
 	}
 	return b.String()
 }

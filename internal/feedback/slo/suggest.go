@@ -235,11 +235,25 @@ func (s *suggester) latency(ctx context.Context, bucket string) error {
 		if strings.Contains(base, "milliseconds") || strings.HasSuffix(base, "_ms") {
 			unit = "ms"
 		}
+		// Alerts need a budget small enough to burn fast: a slower limit that nearly
+		// all keep says more than one that every tenth misses.
+		why := "the 95th percentile"
+		if all := bounds[len(bounds)-1].count; all > 0 {
+			for next := at; next < len(bounds) && !math.IsInf(bounds[next].value, 1); next++ {
+				if target, _ := defensible(bounds[next].count/all, math.Inf(1)); target >= leastLatency {
+					if next > at {
+						why += " that leaves a target of at least " + leastLatency.Percent()
+					}
+					at = next
+					break
+				}
+			}
+		}
 		limit := bounds[at].text
 		err = s.propose(ctx, proposal{
 			service: g.name, name: "latency", metric: bucket, good: "requests answered within " + limit + " " + unit,
 			within: selector(bucket, matchers(g.matcher, `le="`+limit+`"`)), total: selector(base+"_count", g.matcher), events: g.events,
-			reason: fmt.Sprintf("%s is a histogram of durations; %s %s is its first bound at or above the 95th percentile, %.3g %s", base, limit, unit, p95, unit),
+			reason: fmt.Sprintf("%s is a histogram of durations; %s %s is its first bound at or above %s; the percentile is %.3g %s", base, limit, unit, why, p95, unit),
 		})
 		if err != nil {
 			return err
@@ -251,6 +265,7 @@ func (s *suggester) latency(ctx context.Context, bucket string) error {
 type bound struct {
 	text  string
 	value float64
+	count float64 // observations up to it
 }
 
 // bounds are a histogram's upper bounds, in order.
@@ -263,7 +278,11 @@ func (s *suggester) bounds(ctx context.Context, by string) ([]bound, error) {
 	for _, series := range r.Series {
 		text := series.Labels["le"]
 		if v, err := strconv.ParseFloat(text, 64); err == nil {
-			out = append(out, bound{text, v})
+			b := bound{text: text, value: v}
+			if len(series.Points) > 0 {
+				b.count = series.Points[0].Value
+			}
+			out = append(out, b)
 		}
 	}
 	slices.SortFunc(out, func(a, b bound) int { return cmp.Compare(a.value, b.value) })
@@ -378,12 +397,15 @@ func (s *suggester) add(o *Objective, p proposal, ratio float64) {
 	}
 	s.out = append(s.out, Suggestion{
 		Objective: o.ID(), Metric: p.metric, Target: o.Target, Days: s.o.Days, Events: p.events, Ratio: ratio, Document: string(text),
-		Why: fmt.Sprintf("%s. %s: %.6g %% of %.0f in %d d. %s", p.reason, strings.ToUpper(p.good[:1])+p.good[1:], 100*ratio, p.events, s.o.Days, because),
+		Why: fmt.Sprintf("%s. %s: %.6g %% of %s in %d d. %s", p.reason, strings.ToUpper(p.good[:1])+p.good[1:], 100*ratio, Scaled(p.events), s.o.Days, because),
 	})
 }
 
 // ladder are the targets that are proposed, the strictest first.
 var ladder = []Decimal{999_900_000, 999_500_000, 999_000_000, 995_000_000, 990_000_000, 980_000_000, 950_000_000, 900_000_000}
+
+// leastLatency is the target below which another limit is looked for.
+const leastLatency = Decimal(950_000_000)
 
 // minBudget is the fewest bad events that a proposed budget allows in a month:
 // of fewer, each is an emergency.
@@ -402,7 +424,7 @@ func defensible(ratio, monthly float64) (Decimal, string) {
 			few = true
 			continue
 		}
-		because := fmt.Sprintf("%s is the strictest usual target that this keeps with half of its budget to spare: %.0f bad of %.0f in 30 d are allowed", t.Percent(), budget*monthly, monthly)
+		because := fmt.Sprintf("%s is the strictest usual target that this keeps with half of its budget to spare: %s bad of %s in 30 d are allowed", t.Percent(), Scaled(math.Round(budget*monthly)), Scaled(math.Round(monthly)))
 		if few {
 			because += "; a stricter one would allow fewer than ten"
 		}

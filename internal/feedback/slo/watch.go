@@ -57,6 +57,7 @@ type Watcher struct {
 
 	mu          sync.Mutex
 	now         time.Time
+	wall        time.Time            // of the last Tick: before now when the clock went back
 	declares    int                  // how often objectives were declared
 	declared    map[string]*declared // by engine ID
 	byKey       map[string]string    // engine IDs
@@ -166,7 +167,7 @@ func (w *Watcher) Tick(now time.Time) {
 	w.groups.Tick(now)
 	w.raw.Tick(now)
 	w.mu.Lock()
-	w.now = w.engine.Now()
+	w.now, w.wall = w.engine.Now(), now
 	w.mu.Unlock()
 	for _, c := range w.engine.changed() {
 		w.mu.Lock()

@@ -355,3 +355,32 @@ func TestAgreementHasAMargin(t *testing.T) {
 		t.Errorf("agreement: %s", a)
 	}
 }
+
+// A server's clock that runs backwards is said where the numbers are, until it
+// is where it was.
+func TestClockBackwardsIsSaid(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	h := newHouse(t, now)
+	h.slo("answered", queried("answered", "checkout", "0.999", "30d", "", "sum(rate(requests_total[5m]))"))
+	said := func() string {
+		t.Helper()
+		d, err := h.show(t.Context(), "checkout.prod.answered")
+		h.ok(err)
+		if len(d.Findings) == 0 {
+			return ""
+		}
+		if !strings.Contains(d.Tell(), d.Findings[0].Message) {
+			t.Errorf("not told:\n%s", d.Tell())
+		}
+		return d.Findings[0].Code
+	}
+	for _, step := range []struct {
+		to   time.Time
+		want string
+	}{{now.Add(time.Hour), ""}, {now.Add(59 * time.Minute), ""}, {now, "clock-backwards"}, {now.Add(61 * time.Minute), ""}} {
+		h.Tick(step.to)
+		if got := said(); got != step.want {
+			t.Errorf("at %s: %q, want %q", step.to, got, step.want)
+		}
+	}
+}
