@@ -61,8 +61,10 @@ var Rooms = []Room{
 	},
 	{
 		Path: "internal/adapter", What: "implementations of the ports",
-		May: []string{"internal/port", "internal/kernel"},
-		Why: "an adapter serves every subject alike, so it knows none; and it is replaced alone, so it knows no other adapter",
+		May:   []string{"internal/port", "internal/kernel"},
+		Why:   "an adapter serves every subject alike, so it knows none; and it is replaced alone, so it knows no other adapter",
+		Order: []string{"outbound", "*"},
+		Why2:  "which addresses may be connected to is decided in one place",
 	},
 	{
 		Path: "internal/adapter/prometheus", What: "metrics engines: Prometheus' own in this process, or one behind its HTTP API",
@@ -139,6 +141,8 @@ type Exception struct{ From, To, Why string }
 var Exceptions = []Exception{
 	{"internal/adapter/local", "internal/agent/contract", "the local adapter talks to the agent, and this is what is said between them"},
 	{"internal/adapter/local", "internal/agent/supervise", "steps are started by the server under the same supervisors that the agent uses"},
+	{"internal/adapter/prometheus/embedded", "internal/adapter/outbound", "scrapes are guarded like every other way out"},
+	{"internal/adapter/prometheus/remote", "internal/adapter/outbound", "and so are questions to somebody else's metrics server"},
 	{"internal/sim", "internal/adapter/memory", "the store a simulated company runs on"},
 	{"cmd/flyball", "internal/agent", "agents live long: their process is set up before anything of the server is"},
 	{"cmd/flyball", "internal/agent/supervise", "supervisors are many and tiny: nothing else may be set up in them"},

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"syscall"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/adapter/outbound"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/port/probe"
@@ -25,27 +25,7 @@ var _ probe.Prober = (*Prober)(nil)
 
 // New makes a prober.
 func New(c clock.Clock) *Prober {
-	return &Prober{clock: c, dialer: &net.Dialer{Control: control, Resolver: &net.Resolver{PreferGo: true}}}
-}
-
-// errForbidden says that an address is none a check may go to.
-var errForbidden = errors.New("is not an address that a check may go to")
-
-// control sees the address that is about to be connected to, whatever name led
-// there.
-func control(_, address string, _ syscall.RawConn) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return err
-	}
-	a, err := netip.ParseAddr(host)
-	if err != nil {
-		return err
-	}
-	if a = a.Unmap().WithZone(""); a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() {
-		return fmt.Errorf("%s %w", a, errForbidden)
-	}
-	return nil
+	return &Prober{clock: c, dialer: &net.Dialer{Control: outbound.Control(outbound.Anywhere), Resolver: &net.Resolver{PreferGo: true}}}
 }
 
 // found is what one protocol found out.
@@ -73,8 +53,8 @@ func (p *Prober) Probe(ctx context.Context, c probe.Check) (probe.Outcome, error
 	switch {
 	case ctx.Err() != nil:
 		return probe.Outcome{}, problem.New(problem.Unavailable, "probe", "the check was given up: %w", ctx.Err())
-	case errors.Is(err, errForbidden):
-		return probe.Outcome{}, problem.New(problem.Invalid, "probe", "%w", err).WithNext("name an address that is not link-local")
+	case errors.Is(err, outbound.ErrAddress):
+		return probe.Outcome{}, problem.New(problem.Invalid, "probe", "%w", err).WithNext("name an address that is neither link-local nor where a cloud keeps credentials")
 	case err != nil && ours(err):
 		return probe.Outcome{}, problem.New(problem.Unavailable, "probe", "the check could not be made: %w", err)
 	case within.Err() != nil:

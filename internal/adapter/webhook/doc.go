@@ -2,8 +2,6 @@
 // Webhooks specification 1.0 says: the headers webhook-id, webhook-timestamp
 // and webhook-signature, an HMAC-SHA256 over "id.timestamp.body".
 //
-// sign.go signs and verifies; guard.go decides which network addresses may be
-// connected to, at dial time, after the name was resolved, so that a name that
-// points to a private address later (DNS rebinding) is no way in; send.go is
-// the notify.Notifier.
+// sign.go signs and verifies; send.go is the notify.Notifier. Which network
+// addresses may be connected to is the business of package outbound.
 package webhook

@@ -3,6 +3,7 @@ package embedded
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"github.com/golang/snappy"
 	"github.com/prometheus/prometheus/prompb"
 
+	"github.com/flyball-dev/flyball/internal/adapter/outbound"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/port/metric"
 )
@@ -179,8 +181,10 @@ func TestScrapeLimits(t *testing.T) {
 
 // Link-local addresses are not scraped, whatever is declared.
 func TestScrapeStaysOffLinkLocal(t *testing.T) {
-	if _, err := dialer(nil)(context.Background(), "tcp", "169.254.169.254:80"); err == nil || !strings.Contains(err.Error(), "not an address that a target may have") {
-		t.Errorf("got %v", err)
+	for _, address := range []string{"169.254.169.254:80", "100.100.100.200:80", "[64:ff9b::a9fe:a9fe]:80"} {
+		if _, err := dialer(nil)(context.Background(), "tcp", address); !errors.Is(err, outbound.ErrAddress) {
+			t.Errorf("%s: %v", address, err)
+		}
 	}
 }
 

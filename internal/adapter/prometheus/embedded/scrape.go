@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	config_util "github.com/prometheus/common/config"
@@ -22,6 +20,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/flyball-dev/flyball/internal/adapter/outbound"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/port/metric"
 )
@@ -150,20 +149,7 @@ func (s *Store) Targets(context.Context) ([]metric.Target, error) {
 // sockets; link-local addresses are refused, whatever name leads there: behind
 // them are the credentials of cloud machines.
 func dialer(sockets map[string]string) config_util.DialContextFunc {
-	d := net.Dialer{Timeout: 10 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
-		host, _, err := net.SplitHostPort(address)
-		if err != nil {
-			return err
-		}
-		a, err := netip.ParseAddr(host)
-		if err != nil {
-			return err
-		}
-		if a = a.Unmap().WithZone(""); a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() {
-			return fmt.Errorf("%s is not an address that a target may have", a)
-		}
-		return nil
-	}}
+	d := net.Dialer{Timeout: 10 * time.Second, Control: outbound.Control(outbound.Anywhere)}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if path, ok := sockets[address]; ok {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)

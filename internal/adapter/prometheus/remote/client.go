@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/adapter/outbound"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 )
@@ -89,15 +90,15 @@ func New(cfg Config) (*Client, error) {
 
 // guard sees the address that is about to be connected to, whatever the name
 // was that led there.
-func guard(_, address string, _ syscall.RawConn) error {
-	host, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return err
+func guard(network, address string, c syscall.RawConn) error {
+	err := outbound.Control(func(a netip.Addr) bool {
+		a = a.Unmap()
+		return (a.IsGlobalUnicast() || a.IsLoopback()) && !outbound.Forbidden(a)
+	})(network, address, c)
+	if errors.Is(err, outbound.ErrAddress) {
+		return problem.New(problem.Invalid, "metric.remote", "the metrics server has a wrong address: %w", err)
 	}
-	if a := host.Addr().Unmap(); a.IsGlobalUnicast() || a.IsLoopback() {
-		return nil
-	}
-	return problem.New(problem.Invalid, "metric.remote", "%s is not an address that a metrics server may have", host.Addr())
+	return err
 }
 
 // Close lets go of idle connections.
