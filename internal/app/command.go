@@ -108,6 +108,7 @@ DIRECTORY/.flyball.
 	f := c.Flags()
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:7600", "address of API and pages")
 	f.StringVar(&o.Traffic, "traffic", "127.0.0.1:7680", "address at which services answer")
+	f.StringVar(&o.URL, "url", "", "address at which people reach API and pages, for links in messages, such as https://flyball.example.com (default: the address it listens on)")
 	f.StringSliceVar(&o.Hosts, "host", nil, "further host names at which API and pages answer, such as flyball.example.com")
 	f.StringVar(&o.Resources, "resources", "flyball", "directory of resources in the repository")
 	f.StringVar(&o.Prometheus, "prometheus", "", "address of the Prometheus that objectives are counted on when they name no other, such as http://prometheus:9090")

@@ -19,7 +19,6 @@ import (
 	"github.com/flyball-dev/flyball/internal/adapter/ocilayout"
 	"github.com/flyball-dev/flyball/internal/adapter/probe"
 	"github.com/flyball-dev/flyball/internal/adapter/sqlite"
-	"github.com/flyball-dev/flyball/internal/adapter/webhook"
 	"github.com/flyball-dev/flyball/internal/agent"
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/face/calendar"
@@ -38,6 +37,7 @@ type UpOptions struct {
 	State      string      // directory of what is kept; default .flyball in the repository
 	Listen     string      // address of API and pages
 	Traffic    string      // address of the proxy
+	URL        string      // at which people reach API and pages, for links in messages; empty: Listen
 	Hosts      []string    // names API and pages may be addressed by, besides addresses and localhost
 	Prometheus string      // address of the metrics server that is asked when an objective names none; empty: the server's own store
 	Metrics    MetricsKept // bounds of the metrics store
@@ -76,6 +76,13 @@ func RunUp(ctx context.Context, o UpOptions) error {
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return problem.New(problem.Unavailable, "up", "the state directory cannot be made: %w", err)
 	}
+	if o.URL != "" {
+		host, err := publicURL(o.URL)
+		if err != nil {
+			return err
+		}
+		o.Hosts = append(o.Hosts, host)
+	}
 	// The repository must not offer the state to be committed.
 	if err := os.WriteFile(filepath.Join(state, ".gitignore"), []byte("*\n"), 0o600); err != nil {
 		return err
@@ -106,14 +113,18 @@ func RunUp(ctx context.Context, o UpOptions) error {
 	if err != nil {
 		return err
 	}
+	key, err := actKey(state)
+	if err != nil {
+		return err
+	}
 	metrics := openMetrics(o, state, filepath.Join(agentConfig.Dir, "agent.sock"))
 	defer metrics.Close()
 	a, err := New(Config{
-		State: state, Resources: o.Resources, Web: "http://" + listener.Addr().String(), Hosts: o.Hosts, Holder: hostname + ":" + state, Metrics: o.Metrics, Prometheus: o.Prometheus, Clock: o.Clock, Logger: o.Logger,
+		State: state, Resources: o.Resources, Web: or(o.URL, "http://"+listener.Addr().String()), ActKey: key, Hosts: o.Hosts, Holder: hostname + ":" + state, Metrics: o.Metrics, Prometheus: o.Prometheus, Clock: o.Clock, Logger: o.Logger,
 		Claim: func(ctx context.Context, e int64) error { epoch.Store(e); return client.Claim(ctx) },
 	}, Ports{
 		Store: st, Runtime: local.NewWorkloads(client), Router: router, Measures: local.NewSource(client),
-		Steps: local.NewSteps(filepath.Join(state, "steps")), Images: images, Notifier: webhook.New(o.Clock),
+		Steps: local.NewSteps(filepath.Join(state, "steps")), Images: images, Notifier: notifiers(o.Clock),
 		Metrics: metrics, Engine: remoteEngine(o.Clock, o.Version), Prober: probe.New(o.Clock), Open: opener(o.Repository),
 	})
 	if err != nil {

@@ -1,0 +1,79 @@
+package app
+
+import (
+	"crypto/rand"
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/flyball-dev/flyball/internal/adapter/smtp"
+	"github.com/flyball-dev/flyball/internal/adapter/webhook"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
+	"github.com/flyball-dev/flyball/internal/kernel/clock"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/port/notify"
+)
+
+// notifiers are the ways out, by kind of channel.
+func notifiers(c clock.Clock) notify.Router {
+	return notify.Router{
+		notify.KindWebhook: webhook.NewWith(c, secret),
+		notify.KindSMTP:    smtp.New(c, secret),
+	}
+}
+
+// maxSecret bounds a secret in a file.
+const maxSecret = 64 << 10
+
+// secret is the value of a secret by the name of its environment variable:
+// the variable itself, or the file that the variable NAME_FILE names, as
+// containers are given secrets.
+func secret(name string) (string, bool) {
+	if v, ok := os.LookupEnv(name); ok {
+		return v, true
+	}
+	file, ok := os.LookupEnv(name + "_FILE")
+	if !ok {
+		return "", false
+	}
+	info, err := os.Stat(file)
+	if err != nil || info.Size() > maxSecret {
+		return "", false
+	}
+	b, err := os.ReadFile(file)
+	return strings.TrimSpace(string(b)), err == nil
+}
+
+// actKeySize is that of the hash it is used with.
+const actKeySize = 32
+
+// actKey is the key that signs links which act, kept in a file that only the
+// server's user can read. Whoever removes it makes all links given out worthless.
+func actKey(state string) (channel.Key, error) {
+	file := filepath.Join(state, "act.key")
+	b, err := os.ReadFile(file)
+	if err == nil && len(b) == actKeySize {
+		return b, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, problem.New(problem.Unavailable, "up", "the key of links in messages cannot be read: %w", err)
+	}
+	key := make([]byte, actKeySize)
+	if _, err := rand.Read(key); err != nil {
+		return nil, err
+	}
+	return key, os.WriteFile(file, key, 0o600)
+}
+
+// publicURL checks the address at which people reach the server, and gives its
+// host name.
+func publicURL(address string) (host string, err error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.User != nil {
+		return "", problem.New(problem.Invalid, "up", "--url %q is not an http or https address", address).WithNext("write it as people type it, such as https://flyball.example.com")
+	}
+	return u.Hostname(), nil
+}
