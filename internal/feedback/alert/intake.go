@@ -422,9 +422,14 @@ func (i *Intake) Tend(ctx context.Context) error {
 	return i.missed(ctx, now)
 }
 
+// ended reports whether nobody said in time that the alert still fires.
+func (l *live) ended(now time.Time) bool {
+	return !l.fired.EndsAt.IsZero() && !now.Before(l.fired.EndsAt)
+}
+
 func (i *Intake) tend(l *live, now time.Time) (step, bool) {
 	f := l.fired
-	if !f.EndsAt.IsZero() && !now.Before(f.EndsAt) {
+	if l.ended(now) {
 		f.Reason = "it was not sent again by " + f.EndsAt.UTC().Format(time.RFC3339)
 		return step{fired: f, event: EventResolved}, true
 	}
@@ -466,8 +471,8 @@ type Firing struct {
 	UpdatedAt time.Time
 }
 
-// Firing lists what fires, in order of ID, with the silences that hold it back
-// at this moment.
+// Firing lists what fires, in order of ID, with what holds it back at this
+// moment. What nobody has repeated in time does not, though Tend has yet to say so.
 func (i *Intake) Firing() []Firing {
 	now := i.Clock.Now()
 	i.mu.Lock()
@@ -475,6 +480,9 @@ func (i *Intake) Firing() []Firing {
 	out := make([]Firing, 0, len(i.live))
 	for _, id := range slices.Sorted(maps.Keys(i.live)) {
 		l := i.live[id]
+		if l.ended(now) {
+			continue
+		}
 		f := Firing{Fired: l.fired, UpdatedAt: l.updated}
 		f.Suppressed = i.suppressing(f.Fired, now)
 		out = append(out, f)
