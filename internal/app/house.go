@@ -22,6 +22,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/feedback/probe"
 	"github.com/flyball-dev/flyball/internal/feedback/runbook"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
+	"github.com/flyball-dev/flyball/internal/feedback/support"
 	"github.com/flyball-dev/flyball/internal/flow/artifact"
 	"github.com/flyball-dev/flyball/internal/flow/change"
 	"github.com/flyball-dev/flyball/internal/flow/pipeline"
@@ -52,6 +53,7 @@ func Kinds() *resource.Registry {
 		maintenance.Kinds(alert.CheckMatcher),
 		runbook.Kinds(),
 		postmortem.Kinds(),
+		support.Kinds(),
 	)...)
 }
 
@@ -70,6 +72,7 @@ func Projections() []*projection.Projection {
 			budget.Projection(),
 			oncall.Projection(),
 			maintenance.Projection(),
+			support.Projection(),
 		},
 		change.Projections(),
 		release.Projections(),
@@ -101,6 +104,7 @@ func Replayers() map[string]control.Replayer {
 		"incident":   incident.Controller(),
 		"runbook":    runbook.Controller(),
 		"postmortem": postmortem.Controller(),
+		"support":    support.Controller(),
 	}
 }
 
@@ -167,6 +171,7 @@ func (a *App) assemble() {
 		control.Bind(incident.Controller()),
 		control.Bind(runbook.Controller()),
 		control.Bind(postmortem.Controller()),
+		control.Bind(support.Controller()),
 	)
 	a.Operations = slices.Concat(
 		a.parts.applier.Operations(),
@@ -189,6 +194,7 @@ func (a *App) assemble() {
 		a.maintenance().Operations(),
 		incidents.Operations(),
 		library.Operations(),
+		(&support.Desk{Reader: reader, Clock: a.cfg.Clock}).Operations(),
 		a.parts.schedules.Operations(),
 		a.feeder.Operations(),
 		api.EventOperations(a.ports.Store),

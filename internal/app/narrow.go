@@ -19,7 +19,7 @@ var narrowed = []string{
 	"release.list", "release.show", "rollout.list", "rollout.show", "action.list",
 	"service.list", "status.show", "top.list", "logs.show",
 	"slo.list", "slo.show", "budget.list", "budget.show", "alert.list", "alert.show", "override.list",
-	"incident.list", "incident.show", "runbook.list", "runbook.runs",
+	"incident.list", "incident.show", "runbook.list", "runbook.runs", "support.list",
 	"postmortem.list", "postmortem.show", "action-item.list",
 }
 

@@ -51,7 +51,7 @@ var Rooms = []Room{
 		Path: "internal/feedback", What: "production speaks back",
 		May:   []string{"internal/catalog", "internal/judge", "internal/port", "internal/kernel"},
 		Why:   "objectives hold however a change was delivered, by Flyball or beside it",
-		Order: []string{"signal", "metrics", "slo", "feed", "probe", "count", "budget", "policy", "channel", "oncall", "maintenance", "alert", "incident", "runbook"},
+		Order: []string{"signal", "metrics", "slo", "feed", "probe", "count", "budget", "policy", "channel", "oncall", "maintenance", "support", "alert", "incident", "runbook"},
 		Why2:  "from counts to objectives, from objectives to what follows from them",
 	},
 	{

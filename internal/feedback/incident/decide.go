@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/feedback/maintenance"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
+	"github.com/flyball-dev/flyball/internal/feedback/support"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
@@ -85,7 +87,12 @@ func load(ctx context.Context, r projection.Reader, key string) (State, error) {
 			return s, err
 		}
 	}
-	team, err := catalog.GetTeam(ctx, r, s.Team)
+	// Another team may be on call for it as long as it is reliable enough.
+	holder, err := support.Holder(ctx, r, desk.Service, desk.Environment)
+	if err != nil {
+		return s, err
+	}
+	team, err := catalog.GetTeam(ctx, r, cmp.Or(holder, s.Team))
 	if err != nil && problem.KindOf(err) != problem.NotFound {
 		return s, err
 	}
