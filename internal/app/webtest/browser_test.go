@@ -122,8 +122,8 @@ func (b *tab) listen(ev any) {
 			note("console: %s", e.Type)
 		}
 	case *cdplog.EventEntryAdded:
-		// A page that is missing on purpose is told of as a failed request.
-		if !strings.Contains(e.Entry.Text, "status of 404") {
+		// What is missing, or refused, on purpose is told of as a failed request.
+		if !strings.Contains(e.Entry.Text, "status of 404") && !strings.Contains(e.Entry.Text, "status of 409") {
 			note("log: %s %s", e.Entry.Text, e.Entry.URL)
 		}
 	case *network.EventRequestWillBeSent:
@@ -384,7 +384,7 @@ func TestLive(t *testing.T) {
 	i := slices.IndexFunc(h.pages(), func(p shown) bool { return p.name == "incident" })
 	b.open(h.pages()[i].path)
 	eval[string](b, `window.still = "here"`)
-	b.do(chromedp.SendKeys("#ended", "half a sent"))
+	b.do(chromedp.Click("#resolve"), chromedp.SendKeys("#ended", "half a sent"))
 	story := &story{house: h, ctx: context.Background(), counted: h.clock.Now()}
 	story.append("incident/search.prod", noteOf(story, "said elsewhere"))
 	eval[bool](b, `document.getElementById("ended").blur(); true`)

@@ -15,7 +15,9 @@ import (
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/catalog/access"
 	"github.com/flyball-dev/flyball/internal/face/api"
+	"github.com/flyball-dev/flyball/internal/face/ingest"
 	"github.com/flyball-dev/flyball/internal/face/web"
+	"github.com/flyball-dev/flyball/internal/feedback/alert"
 	"github.com/flyball-dev/flyball/internal/feedback/budget"
 	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
@@ -169,7 +171,9 @@ func (h *house) open() {
 	ctx := context.Background()
 	log, states := h.store.Log(), h.store.States()
 	desk := &access.Desk{Log: log, Reader: states, Sync: h.sync, Now: h.clock.Now}
+	intake := &alert.Intake{Log: log, Reader: states, Sync: h.sync, Clock: h.clock}
 	operations := slices.Concat(
+		intake.Operations(),
 		(&catalog.Applier{Log: log, Reader: states, Sync: h.sync, Registry: app.Kinds()}).Operations(),
 		desk.Operations(),
 		(&change.Pusher{Log: log, Reader: states, Sync: h.sync}).Operations(),
@@ -193,11 +197,16 @@ func (h *house) open() {
 	mux.Handle("/api/v1/", face)
 	mux.Handle("/events", face)
 	mux.Handle("/", web.New(web.Options{API: face, Operations: operations, Reader: states, Log: log, Objectives: h.watcher, Signals: h.collector, Clock: h.clock, Logger: quiet}))
+	foreign := ingest.New(ingest.Options{API: face, Intake: intake, Clock: h.clock})
+	for _, path := range ingest.Paths {
+		mux.Handle(path, foreign)
+	}
 	h.server = httptest.NewServer(face.Guard(mux))
 	h.close = func() { face.Close(); h.server.Close() }
 	_, h.token, err = desk.Create(ctx, "system", "user:ana", []operation.Grant{{Role: operation.Admin}}, 0)
 	h.do(err)
 	h.do(h.sync(ctx))
+	h.do(intake.Load(ctx))
 }
 
 func (h *house) past(ctx context.Context, at time.Time) (projection.Reader, error) {

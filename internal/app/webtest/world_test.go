@@ -30,6 +30,7 @@ type world struct {
 	shares  map[string]int // canary's basis points by service
 	splits  map[string][]traffic.Share
 	bins    []measure.Bin
+	paged   []notify.Message
 }
 
 // defect is what is wrong with a commit.
@@ -114,8 +115,9 @@ func (w *world) Bins(_ context.Context, after int64, limit int) (measure.Page, e
 // Ack forgets nothing.
 func (w *world) Ack(context.Context, int64) error { return nil }
 
-// Send pages nobody.
-func (w *world) Send(context.Context, notify.Message) (notify.Receipt, error) {
+// Send keeps what people would get.
+func (w *world) Send(_ context.Context, m notify.Message) (notify.Receipt, error) {
+	w.paged = append(w.paged, m)
 	return notify.Receipt{Status: 204}, nil
 }
 

@@ -40,7 +40,9 @@ var states = map[string]struct {
 	"allow": {"goes on", good}, "slow": {"goes slower", risk}, "freeze": {"freezes", bad}, "exempt": {"passes", good},
 	"kept": {"kept", good}, "missed": {"missed", bad},
 	// incidents
-	"open": {"open", bad}, "acknowledged": {"acknowledged", risk}, "mitigated": {"mitigated", moving}, "resolved": {"resolved", good},
+	"open": {"open", bad}, "acknowledged": {"acknowledged", risk}, "snoozed": {"snoozed", risk}, "mitigated": {"mitigated", moving}, "resolved": {"resolved", good},
+	"overdue": {"overdue", bad}, "todo": {"to do", moving}, "replaced": {"replaced since", idle},
+	"delivered": {"delivered", good}, "undelivered": {"not delivered", bad}, "under way": {"under way", moving},
 	// runs
 	"waiting": {"waiting", idle}, "packing": {"packing", moving}, "success": {"passed", good}, "failure": {"failed", bad},
 	"cancelled": {"cancelled", idle}, "skipped": {"skipped", idle}, "done": {"done", good}, "stopped": {"stopped", risk},

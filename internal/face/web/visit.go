@@ -24,6 +24,7 @@ type visit struct {
 	reader projection.Reader
 	now    time.Time // or the moment looked back to
 	past   bool
+	head   int64 // of the log, before anything was read
 }
 
 // page is what a template is given.
@@ -39,6 +40,7 @@ type page struct {
 
 	// Filled in by the site.
 	Now      time.Time
+	After    int64  // position in the log that the page knows of; it hears of what comes behind
 	Path     string // with query
 	Bare     string // without query
 	Caller   operation.Caller
@@ -95,7 +97,11 @@ func (s *site) visit(r *http.Request) (*visit, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &visit{Request: r, ctx: ctx, caller: caller, reader: operation.Reader(ctx, s.o.Reader), now: s.o.Clock.Now()}
+	head, err := s.o.Log.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v := &visit{Request: r, ctx: ctx, caller: caller, reader: operation.Reader(ctx, s.o.Reader), now: s.o.Clock.Now(), head: head.Position}
 	if moment, ok := operation.At(ctx); ok {
 		v.now, v.past = moment, true
 	}
@@ -104,6 +110,7 @@ func (s *site) visit(r *http.Request) (*visit, error) {
 
 // show renders a page whole before it sends the first byte.
 func (s *site) show(w http.ResponseWriter, v *visit, p page) {
+	p.After = v.head
 	p.Now, p.Caller, p.Past, p.Version = v.now, v.caller, v.past, s.o.Version
 	p.SignedIn = v.caller.Name != api.Anonymous.Name && v.caller.Name != ""
 	p.At = v.URL.Query().Get("at")

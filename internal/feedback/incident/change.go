@@ -18,6 +18,7 @@ type Change struct {
 	Environment string     `json:"environment,omitempty"` // empty: all of them
 	Change      string     `json:"change,omitempty"`
 	Revision    string     `json:"revision,omitempty"`
+	From        string     `json:"from,omitempty"` // revision that served before
 	Text        string     `json:"text,omitempty"`
 	By          string     `json:"by,omitempty"`
 	At          time.Time  `json:"at"`
@@ -50,6 +51,7 @@ type changed struct {
 	CanaryRequests int64   `json:"canary_requests"`
 	CanaryBad      int64   `json:"canary_bad"`
 	EValue         float64 `json:"e_value"`
+	From           string  `json:"from"`
 	Rule           string  `json:"rule"`
 	Summary        string  `json:"summary"`
 	Source         string  `json:"source"`
@@ -121,7 +123,7 @@ func follow(known []Change, e event.Event, c changed) []Change {
 	}
 	switch e.Type {
 	case rolloutStarted:
-		add(Change{Kind: ChangeRollout, Name: c.Rollout, Change: c.Change, Revision: c.Revision})
+		add(Change{Kind: ChangeRollout, Name: c.Rollout, Change: c.Change, Revision: c.Revision, From: c.From})
 	case resourceApplied:
 		add(Change{Kind: ChangeResource, Name: strings.ToLower(c.Kind) + "/" + c.Metadata.Name, Text: fmt.Sprintf("%s %s was applied", c.Kind, c.Metadata.Name)})
 	case gateOverridden:

@@ -20,6 +20,7 @@ type Suspect struct {
 	State       string    `json:"state,omitempty" doc:"moving, promoted, rolled_back or aborted"`
 	Score       int       `json:"score" doc:"0 to 100: points for evidence, no probability"`
 	Why         []string  `json:"why" doc:"the evidence in words, weightiest first"`
+	Timing      string    `json:"timing" doc:"how it lies in time, in words; also in why"`
 	Undo        string    `json:"undo,omitempty" doc:"operation that takes it back: rollout.abort or release.rollback"`
 }
 
@@ -108,7 +109,9 @@ func (a accused) weigh(c Change) (Suspect, bool) {
 	if c.Kind != ChangeRollout {
 		s.State = ""
 	}
-	evidence := []argument{a.timing(at, what), n.argument(c.Service)}
+	timing := a.timing(at, what)
+	s.Timing = timing.text
+	evidence := []argument{timing, n.argument(c.Service)}
 	if c.Kind != ChangeRollout {
 		evidence = append(evidence, argument{pointsIndirect, c.Text})
 	}
@@ -129,7 +132,7 @@ func (a accused) weigh(c Change) (Suspect, bool) {
 	switch {
 	case c.Kind == ChangeRollout && c.Outcome == "":
 		s.Undo = "rollout.abort"
-	case c.Kind == ChangeRollout && c.Outcome == "promoted":
+	case c.Kind == ChangeRollout && c.Outcome == "promoted" && c.From != "":
 		s.Undo = "release.rollback"
 	}
 	return s, true

@@ -68,7 +68,7 @@ func TestSuspects(t *testing.T) {
 	back.Outcome, back.EndedAt, back.Bad, back.Requests = "rolled_back", noon.Add(2*time.Minute), 19, 1204
 	moving := rolled("moving", 500, -9*time.Minute)
 	promoted := rolled("promoted", 10_000, -40*time.Minute)
-	promoted.Outcome, promoted.EndedAt = "promoted", noon.Add(-40*time.Minute)
+	promoted.Outcome, promoted.From, promoted.EndedAt = "promoted", "before", noon.Add(-40*time.Minute)
 	replaced := rolled("replaced", 10_000, -3*time.Hour)
 	replaced.Outcome, replaced.EndedAt = "promoted", noon.Add(-3*time.Hour)
 	dependency := rolled("dependency", 2500, -30*time.Second)

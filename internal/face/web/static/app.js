@@ -181,6 +181,7 @@
   // Staying up to date: an event of a kind the page shows makes it stale, once
   // in a while at most, and not while somebody writes in it or looks elsewhere.
   const main = () => document.getElementById("main");
+  const began = Date.now();
   let stale = 0, last = 0, stream = null;
   const writing = () => { const e = document.activeElement; return e && main().contains(e) && /^(INPUT|TEXTAREA|SELECT)$/.test(e.tagName) && e.value !== e.defaultValue; };
   function refresh() {
@@ -193,13 +194,15 @@
   function follow() {
     const types = document.body.dataset.live;
     if (!types || stream || !window.EventSource) return;
-    stream = new EventSource("/events?" + new URLSearchParams({ types }));
+    // What happened while the page was on its way is not missed.
+    const after = last === began ? { after: document.body.dataset.after } : {};
+    stream = new EventSource("/events?" + new URLSearchParams({ types, ...after }));
     stream.onmessage = outdated;
   }
   function watch() {
     if (document.hidden) { stream?.close(); stream = null; return; }
     if (!stream && last) outdated();
-    last ||= Date.now();
+    last ||= began;
     follow();
   }
   document.addEventListener("visibilitychange", watch);
