@@ -20,6 +20,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/adapter/probe"
 	"github.com/flyball-dev/flyball/internal/adapter/sqlite"
 	"github.com/flyball-dev/flyball/internal/agent"
+	"github.com/flyball-dev/flyball/internal/face/answer"
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/face/calendar"
 	"github.com/flyball-dev/flyball/internal/face/ingest"
@@ -203,9 +204,10 @@ func (a *App) Face(version string) (*Face, error) {
 	mux.Handle("/api/v1/", f)
 	mux.Handle("/events", f)
 	a.mountMetrics(mux, f, version)
+	answers := &answer.Desk{API: f, Operations: a.Operations, Reader: a.env.Reader, Key: a.cfg.ActKey, Clock: a.cfg.Clock}
 	mux.Handle("/", web.New(web.Options{
 		API: f, Operations: a.Operations, Reader: a.env.Reader, Log: a.log, Objectives: a.watcher, Signals: a.collector,
-		Clock: a.cfg.Clock, Logger: a.cfg.Logger, Version: version,
+		Clock: a.cfg.Clock, Logger: a.cfg.Logger, Version: version, Answers: answers,
 	}))
 	foreign := ingest.New(ingest.Options{API: f, Intake: a.intake, Clock: a.cfg.Clock, Version: version})
 	for _, path := range ingest.Paths {

@@ -85,7 +85,7 @@ var Rooms = []Room{
 		May: []string{"internal/flow", "internal/feedback", "internal/learning", "internal/catalog", "internal/judge", "internal/port", "internal/kernel"},
 		Why: "a face shows subjects and writes nothing except through operations; it never holds an adapter",
 		// input turns what people send into an operation's input for all faces.
-		Order: []string{"input", "sheet", "api", "ingest", "calendar", "cli", "web", "facetest"},
+		Order: []string{"input", "sheet", "api", "answer", "ingest", "calendar", "cli", "web", "facetest"},
 		Why2:  "every face decodes alike, the web is mounted beside the API and obeys the same guard, and one suite compares them all",
 	},
 	{

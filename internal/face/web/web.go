@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/face/answer"
 	"github.com/flyball-dev/flyball/internal/face/api"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/feedback/signal"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
@@ -52,6 +54,7 @@ type Options struct {
 	Clock      clock.Clock
 	Logger     *slog.Logger // nil: slog.Default
 	Version    string       // of the program
+	Answers    *answer.Desk // links in messages; nil: there are none
 }
 
 // site is the pages at work.
@@ -117,6 +120,8 @@ func (s *site) routes(mux *http.ServeMux) {
 	}
 	mux.HandleFunc("GET /reports/{file}", s.reportFile)
 	mux.HandleFunc("POST /operations/{name}", s.perform)
+	mux.HandleFunc("GET "+channel.ActPath+"{token}", s.actPage)
+	mux.HandleFunc("POST "+channel.ActPath+"{token}", s.act)
 	mux.HandleFunc("GET /sign-in", s.signInPage)
 	mux.HandleFunc("POST /sign-in", s.signIn)
 	mux.HandleFunc("POST /sign-out", s.signOut)
