@@ -65,6 +65,7 @@ func (w *Watcher) forget(id string, d *declared) {
 	delete(w.declared, id)
 	delete(w.byKey, d.objective.Key())
 	delete(w.seen, id)
+	delete(w.told, id)
 }
 
 // wanted is every objective as declared. The last of an ID counts.

@@ -61,7 +61,8 @@ type AlertChanged struct {
 	Environment string    `json:"environment"`
 	Policy      string    `json:"policy"`
 	Condition   string    `json:"condition"`
-	Severity    string    `json:"severity"` // page or ticket
+	Severity    string    `json:"severity"`        // page or ticket
+	Group       string    `json:"group,omitempty"` // of the objective's groups, the one that fires, such as route=/a
 	Fired       time.Time `json:"fired"`
 	Resolved    time.Time `json:"resolved,omitzero"`
 	Explanation string    `json:"explanation"`

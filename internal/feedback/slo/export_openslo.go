@@ -150,6 +150,9 @@ func openSLOAnnotations(o *Objective, minBad *int64) any {
 	}
 	if len(o.GroupBy) > 0 {
 		a[annotationGroupBy] = strings.Join(o.GroupBy, ",")
+		if o.GroupAlerts {
+			a[annotationGroupAlerts] = "true"
+		}
 	}
 	if minBad != nil {
 		a[annotationMinBad] = strconv.FormatInt(*minBad, 10)

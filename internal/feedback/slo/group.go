@@ -21,11 +21,14 @@ func (o *Objective) maxGroups() int {
 }
 
 // group is one group of the objective as an objective of its own:
-// NAME{route=/a}. It has the same target and window and no alerts, which are
-// the whole's: a hundred groups with little traffic each would page for noise.
+// NAME{route=/a}. It has the same target and window, and the whole's alerts
+// only if that is asked for: a hundred groups with little traffic each would
+// page for noise.
 func (o *Objective) group(name string) *Objective {
 	g := *o
 	g.Name += "{" + name + "}"
-	g.GroupBy, g.AlertPolicies, g.Traffic = nil, nil, 0
+	if g.GroupBy, g.Traffic = nil, 0; !o.GroupAlerts {
+		g.AlertPolicies = nil
+	}
 	return &g
 }

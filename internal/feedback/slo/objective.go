@@ -24,6 +24,7 @@ type Objective struct {
 	Indicator     Indicator
 	GroupBy       []string // labels that split the indicator into groups
 	MaxGroups     int      // how many groups before the rest share one; 0 is DefaultMaxGroups
+	GroupAlerts   bool     // each group alerts by itself, beside the whole
 	AlertPolicies []AlertPolicy
 	// Traffic is the declared events per day, for the budget of a young service;
 	// 0 leaves it to the traffic seen.

@@ -15,6 +15,7 @@ const (
 	annotationGroupBy     = "flyball.dev/group-by"       // labels, separated by commas
 	annotationAgreement   = "flyball.dev/sla"            // looser target, promised to customers
 	annotationMaxGroups   = "flyball.dev/max-groups"     // before further groups share one
+	annotationGroupAlerts = "flyball.dev/group-alerts"   // whether each group alerts by itself
 )
 
 // sloObjectives decodes one SLO: an objective for each of its targets.
@@ -132,6 +133,11 @@ func (r *resolver) annotations(doc *document, o *Objective) {
 			m.errorf("bad-max-groups", "%s is not a number of groups from 1 to %d", m.shape(), maxGroupsAllowed)
 		}
 		o.MaxGroups = n
+	}
+	if g := a.get(annotationGroupAlerts); !g.isNull() {
+		if o.GroupAlerts = g.flag(false); o.GroupAlerts && len(o.GroupBy) == 0 {
+			g.errorf("no-groups", "there are no groups to alert on; add %s", annotationGroupBy)
+		}
 	}
 }
 

@@ -120,6 +120,9 @@ func (d Detail) Tell() string {
 	}
 	for _, g := range d.Groups {
 		fmt.Fprintf(&b, "\n  group   %-40s burn 1h %.2f×, %s of budget left, %s events", g.Objective[len(d.Objective):], g.Burn1h, g.budgetLeft(), Scaled(g.Events))
+		if g.Firing != "" {
+			b.WriteString(", firing: " + g.Firing)
+		}
 	}
 	for _, a := range d.Alerts {
 		fmt.Fprintf(&b, "\n  %-6s  %-28s %s %s", a.Severity, a.Condition, a.Holding, a.Reason)

@@ -42,6 +42,7 @@ func (r *resolver) pyrraObjective(doc *document) {
 	alerting.done()
 	doc.spec.known = append(doc.spec.known, "performance_over_accuracy")
 	doc.spec.done()
+	o.GroupAlerts = len(o.GroupBy) > 0 && len(o.AlertPolicies) > 0 // as Pyrra's rules do
 	warnOfDeadFactors(doc.value, o)
 	r.keep(o, doc.value, before)
 }

@@ -55,4 +55,11 @@ func Projection() *projection.Projection {
 	})
 }
 
-func (a AlertChanged) rule() string { return a.Policy + "|" + a.Condition }
+// rule is what fires: a condition of a policy, or a group with a severity,
+// whichever of its conditions it is by.
+func (a AlertChanged) rule() string {
+	if a.Group != "" {
+		return a.Severity + "|{" + a.Group + "}"
+	}
+	return a.Policy + "|" + a.Condition
+}

@@ -67,6 +67,7 @@ type Watcher struct {
 	late        map[string]time.Time // counts that came after the checkpoint of a later time, by engine ID
 	saved       map[string]time.Time // when each was last kept as a checkpoint, by engine ID
 	seen        map[string]string    // last signature by engine ID
+	told        map[string][]string  // rules of groups that are said to fire, by engine ID of the whole
 }
 
 type declared struct {
@@ -81,7 +82,7 @@ type declared struct {
 // NewWatcher makes a watcher of an engine.
 func NewWatcher(engine *Engine, setup Setup) *Watcher {
 	return &Watcher{Setup: setup, engine: engine, raw: engine.Sibling(), groups: engine.Sibling(), reader: setup.Reader, now: engine.Now(),
-		declared: map[string]*declared{}, byKey: map[string]string{}, byPlace: map[string][]string{}, byIndicator: map[string][]string{}, stale: map[string]*declared{}, late: map[string]time.Time{}, saved: map[string]time.Time{}, seen: map[string]string{}}
+		declared: map[string]*declared{}, byKey: map[string]string{}, byPlace: map[string][]string{}, byIndicator: map[string][]string{}, stale: map[string]*declared{}, late: map[string]time.Time{}, saved: map[string]time.Time{}, seen: map[string]string{}, told: map[string][]string{}}
 }
 
 // Key is the name of an objective in events and addresses:
@@ -164,7 +165,7 @@ func (d *declared) verdict(at time.Time) int {
 // Tick moves time and wakes the objectives whose level or alerts changed.
 func (w *Watcher) Tick(now time.Time) {
 	w.engine.Tick(now)
-	w.groups.Tick(now)
+	turned := w.groups.Tick(now)
 	w.raw.Tick(now)
 	w.mu.Lock()
 	w.now, w.wall = w.engine.Now(), now
@@ -180,6 +181,7 @@ func (w *Watcher) Tick(now time.Time) {
 			w.Wake(c.key)
 		}
 	}
+	w.wakeGroups(turned)
 }
 
 // Snapshot is the engine's state of an objective, by key; of one of its groups
@@ -243,6 +245,9 @@ func (w *Watcher) measure(id string) (Measured, error) {
 		if a.Firing != nil {
 			m.Firing = append(m.Firing, alertOf(m, a))
 		}
+	}
+	if d.objective.GroupAlerts {
+		m.Firing = append(m.Firing, w.groupAlerts(m, id, d)...)
 	}
 	return m, nil
 }
