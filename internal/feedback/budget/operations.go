@@ -205,7 +205,7 @@ func (b *Books) show(ctx context.Context, in ShowInput) (Report, error) {
 	}
 	if in.Objective != "" && len(out.Items) == 0 {
 		return out, problem.New(problem.NotFound, "budget.show", "%s has no objective %q in %s", in.Service, in.Objective, in.Environment).
-			WithNext("flyball slo list --service %s shows its objectives", in.Service)
+			WithNext("flyball slo list --service %s shows its objectives; a composite is spent by its parts: flyball slo show KEY", in.Service)
 	}
 	return out, nil
 }

@@ -30,6 +30,8 @@ type PeriodReport struct {
 	At     time.Time    `json:"at" doc:"what was known at this moment; before the end, the period is not over"`
 	Items  []PeriodLine `json:"items" doc:"an objective each, in order of key"`
 	Next   string       `json:"next,omitempty" doc:"cursor of the next page, for after; absent at the end"`
+	// Composites among them have no events of their own.
+	Composites []string `json:"composites,omitempty" doc:"left out of items: their parts are reported"`
 	// Neighbours, for who looks further.
 	Before string `json:"before" doc:"period before this one"`
 	Later  string `json:"later,omitempty" doc:"period after this one, if it has begun"`
@@ -87,7 +89,11 @@ func (r PeriodReport) Tell() string {
 	if r.At.Before(r.To) {
 		over = ", not over yet"
 	}
-	return fmt.Sprintf("%s in %s%s: %s", r.Period, r.Zone, over, plural(len(r.Items), "objective"))
+	text := fmt.Sprintf("%s in %s%s: %s", r.Period, r.Zone, over, plural(len(r.Items), "objective"))
+	if len(r.Composites) > 0 {
+		text += "; by their parts: " + strings.Join(r.Composites, ", ")
+	}
+	return text
 }
 
 // Report tells how the objectives of a service or team were kept.
@@ -114,7 +120,8 @@ func (w *Watcher) Report(ctx context.Context, in ReportInput) (PeriodReport, err
 	out.Next = l.Next
 	for i := range l.Standings {
 		if l.Standings[i].Objective.composite() {
-			continue // its parts are reported
+			out.Composites = append(out.Composites, l.Standings[i].Objective.Key())
+			continue
 		}
 		line, err := w.reported(ctx, &l.Standings[i], p, now)
 		if err != nil {

@@ -151,6 +151,19 @@ func TestCompositeIsDeclared(t *testing.T) {
 	if _, err := h.call("slo.exclude", span); problem.KindOf(err) != problem.Invalid {
 		t.Errorf("excluded from a composite: %v", err)
 	}
+	for format, want := range map[string]problem.Kind{"openslo": "", "prometheus": problem.Invalid, "grafana": problem.Invalid} {
+		out, err := h.call("slo.export", map[string]any{"objective": key, "format": format})
+		if problem.KindOf(err) != want || err != nil && problem.NextOf(err) == "" {
+			t.Errorf("%s: %v", format, err)
+		}
+		if want == "" && len(Decode(File{Name: "x.yaml", Data: []byte(out.(Exported).Text)}).Objectives) != 2 {
+			t.Errorf("exported is %s", out.(Exported).Text)
+		}
+	}
+	report, err := h.call("slo.report", map[string]any{"service": "shop"})
+	if h.ok(err); !strings.Contains(report.(PeriodReport).Tell(), key) {
+		t.Errorf("the report does not say where the composite is: %s", report.(PeriodReport).Tell())
+	}
 	if _, err := h.call("slo.preview", map[string]any{"objective": key, "target": "90%"}); problem.KindOf(err) != problem.Invalid {
 		t.Errorf("previewed a composite: %v", err)
 	}

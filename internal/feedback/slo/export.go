@@ -51,8 +51,34 @@ func (w *Watcher) exportOperation() operation.Operation {
 			if err != nil {
 				return Exported{}, err
 			}
-			text, err := Export(in.Format, []*Objective{s.Objective})
+			objectives := []*Objective{s.Objective}
+			if s.Objective.composite() {
+				if objectives, err = w.partsOf(s.Objective, in.Format); err != nil {
+					return Exported{}, err
+				}
+			}
+			text, err := Export(in.Format, objectives)
 			return Exported{Format: in.Format, Text: string(text)}, err
 		},
 	})
+}
+
+// partsOf is what a composite is exported as: in OpenSLO its parts are one
+// document. In Prometheus it would be a mean of ratios over windows that are
+// each a series of its own, with gaps wherever a part has one: its parts have
+// rules, it has none.
+func (w *Watcher) partsOf(c *Objective, format string) ([]*Objective, error) {
+	if format != "openslo" {
+		return nil, problem.New(problem.Invalid, "slo.export", "%s is a composite, which has no events of its own to make %s of", c.Key(), format).
+			WithNext("export its parts, such as %s, or the composite as openslo", c.Parts[0].Key)
+	}
+	var out []*Objective
+	for _, p := range c.Parts {
+		d, err := w.find(p.Key)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, d.objective)
+	}
+	return out, nil
 }
