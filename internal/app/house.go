@@ -51,6 +51,7 @@ func Kinds() *resource.Registry {
 		channel.Kinds(),
 		oncall.Kinds(),
 		maintenance.Kinds(alert.CheckMatcher),
+		alert.Kinds(),
 		runbook.Kinds(),
 		postmortem.Kinds(),
 		support.Kinds(),

@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/ext"
 )
 
 // Bounds on one condition.
@@ -32,10 +33,13 @@ const (
 	Text   Type = iota // string
 	Number             // float64; whole numbers compare with it, equality apart
 	Whole              // int64
-	Words              // map[string]string
+	Words              // map[string]string; a word that is not there makes the condition fail, unless it is asked for as words[?"x"].orValue("")
+	Time               // time.Time
+	Any                // what JSON can say: a map[string]any, a list, a text, a number
 )
 
-var types = map[Type]*cel.Type{Text: cel.StringType, Number: cel.DoubleType, Whole: cel.IntType, Words: cel.MapType(cel.StringType, cel.StringType)}
+var types = map[Type]*cel.Type{Text: cel.StringType, Number: cel.DoubleType, Whole: cel.IntType, Words: cel.MapType(cel.StringType, cel.StringType),
+	Time: cel.TimestampType, Any: cel.DynType}
 
 // Language is one set of variables. It is safe for concurrent use.
 type Language struct {
@@ -53,7 +57,7 @@ func New(example string, variables map[string]Type) *Language {
 	return &Language{
 		example: example, variables: variables, kept: map[string]cel.Program{},
 		environ: sync.OnceValues(func() (*cel.Env, error) {
-			options := []cel.EnvOption{cel.CrossTypeNumericComparisons(true)}
+			options := []cel.EnvOption{cel.CrossTypeNumericComparisons(true), cel.OptionalTypes(), ext.Strings()}
 			for name, t := range variables {
 				options = append(options, cel.Variable(name, types[t]))
 			}

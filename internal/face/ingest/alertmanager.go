@@ -175,14 +175,17 @@ type group struct {
 }
 
 // listGroups groups by where it hurts: one service in one environment is what
-// people are paged for.
+// people are paged for. A route may group them otherwise.
 func (i *Ingest) listGroups(r *http.Request) (any, error) {
 	list, err := i.gettable(r)
-	out, index := []*group{}, map[[3]string]*group{}
+	out, index := []*group{}, map[[4]string]*group{}
 	for _, f := range list {
-		k := [3]string{f.Service, f.Environment, receiverOf(f)}
+		k := [4]string{f.Service, f.Environment, receiverOf(f), f.GroupKey()}
 		if index[k] == nil {
 			index[k] = &group{Labels: map[string]string{"service": f.Service, "environment": f.Environment}, Receiver: receiver{receiverOf(f)}}
+			if k[3] != "" {
+				index[k].Labels = f.Route.Group
+			}
 			out = append(out, index[k])
 		}
 		index[k].Alerts = append(index[k].Alerts, gettableOf(f))

@@ -7,7 +7,8 @@ import "time"
 const (
 	EventFired        = "alert.fired"        // data is Fired; also recorded by objectives, in the fields they share
 	EventResolved     = "alert.resolved"     // data is Fired
-	EventAcknowledged = "alert.acknowledged" // data is Fired: a sender passed on that a person saw it
+	EventAcknowledged = "alert.acknowledged" // data is Fired or Said: a person saw it
+	EventSnoozed      = "alert.snoozed"      // data is Said: it pages nobody until SnoozedUntil
 
 	EventIntegrationCreated = "integration.created" // data is Integration; stream integration/NAME
 	EventIntegrationRevoked = "integration.revoked" // data is Integration
@@ -18,22 +19,24 @@ const (
 
 // Fired says that an alert began, ended or was seen.
 type Fired struct {
-	Alert       string            `json:"alert"` // INTEGRATION/FINGERPRINT
-	Integration string            `json:"integration"`
-	Fingerprint string            `json:"fingerprint"`
-	Service     string            `json:"service"`
-	Team        string            `json:"team"`
-	Environment string            `json:"environment"`
-	Severity    string            `json:"severity"`             // page, ticket, or none while suppressed
-	Urgency     string            `json:"urgency"`              // page or ticket: what it is once nothing holds it back
-	Suppressed  []string          `json:"suppressed,omitempty"` // silences that hold it back, and maintenance/WINDOW
-	Explanation string            `json:"explanation"`          // one line for a person
-	Labels      map[string]string `json:"labels,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-	Key         string            `json:"key,omitempty"` // the sender's own
-	StartsAt    time.Time         `json:"starts_at"`
-	EndsAt      time.Time         `json:"ends_at,omitzero"` // unless said again
-	URL         string            `json:"url,omitempty"`
-	Runbook     string            `json:"runbook,omitempty"`
-	Reason      string            `json:"reason,omitempty"` // why it ended
+	Alert        string            `json:"alert"` // INTEGRATION/FINGERPRINT
+	Integration  string            `json:"integration"`
+	Fingerprint  string            `json:"fingerprint"`
+	Service      string            `json:"service"`
+	Team         string            `json:"team"`
+	Environment  string            `json:"environment"`
+	Severity     string            `json:"severity"`             // page, ticket, or none while suppressed
+	Urgency      string            `json:"urgency"`              // page or ticket: what it is once nothing holds it back
+	Suppressed   []string          `json:"suppressed,omitempty"` // silences that hold it back, maintenance/WINDOW, snooze
+	Route        *Routed           `json:"route,omitempty"`      // what rules made of it
+	SnoozedUntil time.Time         `json:"snoozed_until,omitzero"`
+	Explanation  string            `json:"explanation"` // one line for a person
+	Labels       map[string]string `json:"labels,omitempty"`
+	Annotations  map[string]string `json:"annotations,omitempty"`
+	Key          string            `json:"key,omitempty"` // the sender's own
+	StartsAt     time.Time         `json:"starts_at"`
+	EndsAt       time.Time         `json:"ends_at,omitzero"` // unless said again
+	URL          string            `json:"url,omitempty"`
+	Runbook      string            `json:"runbook,omitempty"`
+	Reason       string            `json:"reason,omitempty"` // why it ended
 }

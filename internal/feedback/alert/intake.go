@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -24,16 +25,17 @@ type Intake struct {
 	// MaxBytes bounds what is remembered of what fires; default 512 MiB.
 	MaxBytes int
 
-	mu         sync.Mutex
-	turns      chan struct{} // holds a token for each request that is being taken; nil until loaded
-	loaded     bool
-	live       map[string]*live // what fires, by alert
-	held       int              // bytes of it
-	beats      map[string]time.Time
-	silenced   map[string]Silence // those not over yet, by ID
-	covers     []cover            // maintenance windows that are on
-	coversRead time.Time
-	started    time.Time
+	mu       sync.Mutex
+	turns    chan struct{} // holds a token for each request that is being taken; nil until loaded
+	loaded   bool
+	live     map[string]*live // what fires, by alert
+	held     int              // bytes of it
+	beats    map[string]time.Time
+	silenced map[string]Silence // those not over yet, by ID
+	covers   []cover            // maintenance windows that are on
+	routes   []Route
+	followed time.Time // when those two were read
+	started  time.Time
 }
 
 // live is one alert that fires.
@@ -143,7 +145,7 @@ func (i *Intake) Take(ctx context.Context, in Integration, reports []Report) (Ta
 			continue
 		}
 		r.complete(now)
-		work = append(work, i.step(in, *r, catalog))
+		work = append(work, i.step(in, *r, catalog, now))
 	}
 	for {
 		done := make(chan struct{})
@@ -206,18 +208,23 @@ type step struct {
 	fired  Fired
 	act    Act
 	event  string        // to be recorded; empty: nothing
+	actor  string        // who does it; empty: the sender
 	before *live         // what it was, to be put back when recording fails
 	behind chan struct{} // somebody else is recording the same alert
 }
 
-func (i *Intake) step(in Integration, r Report, c known) step {
+func (i *Intake) step(in Integration, r Report, c known, now time.Time) step {
 	fingerprint := r.Fingerprint()
-	service, team, environment := i.place(in, r, c)
-	return step{act: r.Act, fired: Fired{
+	at := i.place(in, r, c)
+	s := step{act: r.Act, fired: Fired{
 		Alert: in.Name + "/" + fingerprint, Integration: in.Name, Fingerprint: fingerprint,
-		Service: service, Team: team, Environment: environment, Severity: r.Severity, Urgency: r.Severity, Explanation: r.Summary,
-		Labels: r.Labels, Annotations: r.Annotations, Key: r.Key, StartsAt: r.StartsAt, EndsAt: r.EndsAt.UTC(), URL: r.GeneratorURL, Runbook: r.Runbook,
+		Service: at.service, Team: at.team, Environment: at.environment, Severity: r.Severity, Urgency: r.Severity, Explanation: r.Summary,
+		Labels: r.Labels, Annotations: r.Annotations, Key: r.Key, StartsAt: r.StartsAt, EndsAt: r.EndsAt.UTC(), URL: r.GeneratorURL, Runbook: cmp.Or(r.Runbook, at.runbook),
 	}}
+	if r.Act == Trigger {
+		s.fired = c.routed(s.fired, now, nil)
+	}
+	return s
 }
 
 // claim decides what each report changes and marks those alerts as being
@@ -280,6 +287,9 @@ func (i *Intake) decide(s *step, l *live, now time.Time) string {
 		s.fired = l.fired
 		return EventAcknowledged
 	}
+	if l != nil {
+		s.fired.SnoozedUntil = l.fired.SnoozedUntil
+	}
 	s.fired.Suppressed = i.suppressing(s.fired, now)
 	if len(s.fired.Suppressed) > 0 {
 		s.fired.Severity = "none"
@@ -300,6 +310,8 @@ func (i *Intake) decide(s *step, l *live, now time.Time) string {
 		return ""
 	}
 	s.fired.StartsAt = l.fired.StartsAt
+	// An alert stays where it began until it ends.
+	s.fired.Service, s.fired.Team, s.fired.Environment, s.fired.Route = l.fired.Service, l.fired.Team, l.fired.Environment, l.fired.Route
 	return EventFired
 }
 
@@ -329,7 +341,7 @@ func (i *Intake) record(ctx context.Context, in Integration, mine []step, done c
 func (i *Intake) append(ctx context.Context, integration string, part []step) error {
 	drafts := make([]event.Draft, len(part))
 	for n, s := range part {
-		drafts[n] = event.Draft{Type: s.event, Subject: "alert/" + s.fired.Alert, Actor: "integration:" + integration, Data: s.fired}
+		drafts[n] = event.Draft{Type: s.event, Subject: "alert/" + s.fired.Alert, Actor: cmp.Or(s.actor, "integration:"+integration), Data: s.fired}
 	}
 	_, err := i.Log.Append(ctx, event.Batch{Stream: "alert/" + integration, Expect: event.AnyVersion, Drafts: drafts})
 	return err
@@ -434,7 +446,7 @@ func (i *Intake) tend(l *live, now time.Time) (step, bool) {
 		return step{fired: f, event: EventResolved}, true
 	}
 	if len(f.Suppressed) > 0 && len(i.suppressing(f, now)) == 0 {
-		f.Suppressed, f.Severity = nil, f.Urgency
+		f.Suppressed, f.Severity, f.SnoozedUntil, f.Reason = nil, f.Urgency, time.Time{}, ""
 		return step{fired: f, event: EventFired}, true
 	}
 	return step{}, false

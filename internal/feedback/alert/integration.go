@@ -107,30 +107,37 @@ func (i *Intake) Authenticate(ctx context.Context, key string) (Integration, err
 	return Integration{}, unknown
 }
 
-// place is where an alert belongs: the service that its labels or its
-// integration name and the catalog knows, else the one that its label names
-// although the catalog does not, else the integration's own name, so that no
-// alert is without a home.
-func (i *Intake) place(in Integration, r Report, c known) (service, team, environment string) {
-	if environment = first(r.Labels["environment"], r.Labels["env"], in.Environment); !plainName(environment) {
-		environment = c.users
+// place is where an alert belongs.
+type place struct {
+	service, team, environment string
+	runbook                    string // of the service
+}
+
+// place finds the service that an alert's labels or its integration name and
+// the catalog knows, else the one that its label names although the catalog
+// does not, else the integration's own name, so that no alert is without a home.
+func (i *Intake) place(in Integration, r Report, c known) (at place) {
+	if at.environment = first(r.Labels["environment"], r.Labels["env"], in.Environment); !plainName(at.environment) {
+		at.environment = c.users
 	}
 	homes, names := in.homes(r)
 	for _, name := range homes {
 		if s, ok := c.services[name]; ok && in.speaksFor(s) {
-			return s.Name, first(s.Team, in.Team), environment
+			at.service, at.team, at.runbook = s.Name, first(s.Team, in.Team), s.Runbook
+			return at
 		}
 	}
+	at.team = first(in.Team, r.Labels["team"])
 	for _, name := range names {
 		if !plainName(name) {
 			continue
 		}
 		s, ok := c.services[name]
-		if service = name; !ok || in.speaksFor(s) {
+		if at.service = name; !ok || in.speaksFor(s) {
 			break
 		}
 	}
-	return service, first(in.Team, r.Labels["team"]), environment
+	return at
 }
 
 // homes are the services an alert may belong to, best first: those that must
@@ -144,6 +151,7 @@ func (in Integration) homes(r Report) (declared, named []string) {
 type known struct {
 	users    string // the environment that users meet: the last on the way
 	services map[string]catalog.Service
+	routes   []Route
 }
 
 // look asks the catalog once for all reports.
@@ -165,6 +173,16 @@ func (i *Intake) look(ctx context.Context, in Integration, reports []Report) (c 
 			}
 		}
 	}
+	i.mu.Lock()
+	for _, route := range i.routes {
+		for _, rule := range route.Rules {
+			if rule.Service != "" {
+				wanted[rule.Service] = struct{}{}
+			}
+		}
+	}
+	c.routes = i.routes
+	i.mu.Unlock()
 	c.services, err = catalog.GetServices(ctx, i.Reader, slices.Sorted(maps.Keys(wanted)))
 	return c, err
 }

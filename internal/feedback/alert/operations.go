@@ -17,10 +17,11 @@ import (
 
 // ListInput bounds a list of alerts.
 type ListInput struct {
-	Service string `json:"service" doc:"of this service only"`
-	State   string `json:"state" enum:"open,resolved" doc:"open (firing or acknowledged) or resolved; empty is all"`
-	After   string `json:"after" doc:"cursor from the page before"`
-	Limit   int    `json:"limit" doc:"at most this many, 1 to 1000 (default 100)"`
+	Service  string `json:"service" doc:"of this service only"`
+	State    string `json:"state" enum:"open,resolved" doc:"open (firing or acknowledged) or resolved; empty is all"`
+	Findings bool   `json:"findings" doc:"only those that fire and lack a runbook or an owner"`
+	After    string `json:"after" doc:"cursor from the page before"`
+	Limit    int    `json:"limit" doc:"at most this many, 1 to 1000 (default 100)"`
 }
 
 // ShowInput names an alert.
@@ -100,6 +101,9 @@ func (a Alerts) Rows() [][]string {
 		if len(x.Suppressed) > 0 && x.State != StateResolved {
 			state += ", " + heldBack(x.Suppressed)
 		}
+		if len(x.Missing) > 0 && x.State != StateResolved {
+			state += ", no " + strings.Join(x.Missing, ", no ")
+		}
 		if x.Flapping(latestOf(x.Changes)) {
 			state += ", flapping"
 		}
@@ -111,6 +115,9 @@ func (a Alerts) Rows() [][]string {
 
 // heldBack says what holds an alert back.
 func heldBack(by []string) string {
+	if by[0] == snoozed {
+		return "snoozed"
+	}
 	for _, s := range by {
 		if !strings.HasPrefix(s, windowPrefix) {
 			return "silenced"
@@ -128,7 +135,7 @@ func latestOf(times []time.Time) time.Time {
 
 // Operations are what users can do with alerts, senders and silences.
 func (i *Intake) Operations() []operation.Operation {
-	return slices.Concat(i.reading(), i.integrating(), i.silencing())
+	return slices.Concat(i.reading(), i.answering(), i.routeOperations(), i.integrating(), i.silencing())
 }
 
 func (i *Intake) reading() []operation.Operation {
@@ -143,12 +150,18 @@ func (i *Intake) reading() []operation.Operation {
 				if in.Service != "" {
 					f.Index, f.Value = "service", in.Service
 				}
+				if in.Findings {
+					f.Index, f.Value = "finding", "yes"
+				}
 				items, next, err := projection.List[Alert](ctx, operation.Reader(ctx, i.Reader), ProjectionName, f)
+				if in.Findings && in.Service != "" {
+					items = slices.DeleteFunc(items, func(a Alert) bool { return a.Service != in.Service })
+				}
 				if in.Service != "" && in.State != "" {
 					items = slices.DeleteFunc(items, func(a Alert) bool { return (a.State == StateResolved) != (in.State == StateResolved) })
 				}
 				if err == nil {
-					err = maintained(ctx, operation.Reader(ctx, i.Reader), items, i.now(ctx))
+					err = standing(ctx, operation.Reader(ctx, i.Reader), items, i.now(ctx))
 				}
 				return Alerts{Items: items, Next: next}, err
 			},
@@ -156,15 +169,12 @@ func (i *Intake) reading() []operation.Operation {
 		operation.Define(operation.Spec[ShowInput, Alert]{
 			Noun: "alert", Verb: "show", Summary: "Show one alert", Role: operation.Viewer,
 			Handle: func(ctx context.Context, _ operation.Caller, in ShowInput) (Alert, error) {
-				a, ok, err := projection.Get[Alert](ctx, operation.Reader(ctx, i.Reader), ProjectionName, in.Alert)
-				if err == nil && !ok {
-					err = problem.New(problem.NotFound, "alert.show", "there is no alert %q", clip(in.Alert, 100)).WithNext("flyball alert list shows the alerts")
-				}
+				a, err := i.get(ctx, operation.Reader(ctx, i.Reader), in.Alert)
 				if err != nil {
 					return a, err
 				}
 				one := []Alert{a}
-				err = maintained(ctx, operation.Reader(ctx, i.Reader), one, i.now(ctx))
+				err = standing(ctx, operation.Reader(ctx, i.Reader), one, i.now(ctx))
 				return one[0], err
 			},
 		}),

@@ -40,6 +40,7 @@ const (
 const (
 	Page   = "page"
 	Ticket = "ticket"
+	None   = "none" // nobody is told
 )
 
 // Bounds on what a sender may say.

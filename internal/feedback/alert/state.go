@@ -46,13 +46,14 @@ func (a Alert) Flapping(now time.Time) bool {
 }
 
 // ProjectionName is where alerts are folded, keyed by ID and indexed by
-// "state" (open or resolved), "service" and "all" in order of their beginning.
+// "state" (open or resolved), "service", "all", and "finding" for those that fire
+// and lack something, in order of their beginning.
 const ProjectionName = "alert"
 
 // Projections folds alerts, integrations and silences.
 func Projections() []*projection.Projection {
 	alerts := projection.Define(projection.Fold[Alert]{
-		Name: ProjectionName, Version: 1, Types: []string{"alert."},
+		Name: ProjectionName, Version: 2, Types: []string{"alert."},
 		Keys: func(e event.Event) []string {
 			if id, ok := strings.CutPrefix(e.Subject, "alert/"); ok {
 				return []string{id}
@@ -72,7 +73,11 @@ func Projections() []*projection.Projection {
 			if a.State == StateResolved {
 				state = StateResolved
 			}
-			return []projection.Index{{Name: "state", Value: state, Sort: at}, {Name: "service", Value: a.Service, Sort: at}, {Name: "all", Value: "yes", Sort: at}}
+			out := []projection.Index{{Name: "state", Value: state, Sort: at}, {Name: "service", Value: a.Service, Sort: at}, {Name: "all", Value: "yes", Sort: at}}
+			if len(a.Missing) > 0 && a.State != StateResolved {
+				out = append(out, projection.Index{Name: "finding", Value: "yes", Sort: at})
+			}
+			return out
 		},
 	})
 	return []*projection.Projection{alerts, integrations(), silences()}
@@ -95,6 +100,8 @@ func (a Alert) apply(e event.Event) (Alert, error) {
 			a.State = StateFiring
 			a.changed(e.Time)
 		}
+	case EventSnoozed:
+		a.Severity, a.Suppressed = None, []string{snoozed}
 	case EventAcknowledged:
 		a.State, a.AcknowledgedAt = StateAcknowledged, e.Time
 	case EventResolved:

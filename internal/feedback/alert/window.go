@@ -9,8 +9,9 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 )
 
-// windowsKept is how long it may take until a window declared in git is noticed.
-const windowsKept = time.Second
+// declaredKept is how long it may take until windows and routes declared in git
+// are noticed.
+const declaredKept = time.Second
 
 // cover is a maintenance window that is on, with its matchers ready to use.
 type cover struct {
@@ -57,16 +58,16 @@ func CheckMatcher(text string) error {
 func (i *Intake) WindowsChanged() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.coversRead = time.Time{}
+	i.followed = time.Time{}
 }
 
-// follow reads which maintenance windows are on, unless that was done a moment
-// ago.
+// follow reads which maintenance windows are on, and the routes, unless that was
+// done a moment ago.
 func (i *Intake) follow(ctx context.Context, now time.Time) error {
 	i.mu.Lock()
-	age := now.Sub(i.coversRead)
+	age := now.Sub(i.followed)
 	i.mu.Unlock()
-	if age >= 0 && age < windowsKept {
+	if age >= 0 && age < declaredKept {
 		return nil
 	}
 	windows, err := maintenance.Windows(ctx, i.Reader, now)
@@ -84,16 +85,23 @@ func (i *Intake) follow(ctx context.Context, now time.Time) error {
 		}
 		on = append(on, c)
 	}
+	routes, err := Routes(ctx, i.Reader)
+	if err != nil {
+		return err
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.covers, i.coversRead = on, now
+	i.covers, i.routes, i.followed = on, routes, now
 	return nil
 }
 
-// suppressing lists what holds an alert back now: silences by their ID, and
-// maintenance windows as maintenance/NAME.
+// suppressing lists what holds an alert back now: a snooze, silences by their
+// ID, and maintenance windows as maintenance/NAME.
 func (i *Intake) suppressing(f Fired, now time.Time) []string {
 	var out []string
+	if f.SnoozedUntil.After(now) {
+		out = append(out, snoozed)
+	}
 	for id, s := range i.silenced {
 		if s.State(now) == "active" && matchAll(s.Matchers, f.Labels) {
 			out = append(out, id)
@@ -151,25 +159,32 @@ func (i *Intake) Covered(ctx context.Context, w maintenance.Window) ([]maintenan
 	}
 }
 
-// maintained marks the open alerts of objectives that a window holds back: no
-// fact of theirs says so, as the objective hurts all the same.
-func maintained(ctx context.Context, r projection.Reader, items []Alert, now time.Time) error {
-	if !slices.ContainsFunc(items, func(a Alert) bool { return a.Integration == "" && a.State != StateResolved }) {
+// standing completes what is shown of objectives' alerts that are open: whether a
+// window holds them back, and whether their snooze is over. No fact of theirs
+// says so, as the objective hurts all the same.
+func standing(ctx context.Context, r projection.Reader, items []Alert, now time.Time) error {
+	objective := func(a Alert) bool { return a.Integration == "" && a.State != StateResolved }
+	if !slices.ContainsFunc(items, objective) {
 		return nil
 	}
 	windows, err := maintenance.Windows(ctx, r, now)
 	if err != nil {
 		return err
 	}
-	for _, w := range windows {
-		if _, on := w.At(now); !on {
+	windows = slices.DeleteFunc(windows, func(w maintenance.Window) bool { _, on := w.At(now); return !on })
+	for n, a := range items {
+		if !objective(a) {
 			continue
 		}
-		for n, a := range items {
-			if a.Integration == "" && a.State != StateResolved && Covers(w, a.Service, a.Team, a.Environment, a.labels()) {
-				items[n].Suppressed = append(slices.Clip(items[n].Suppressed), windowPrefix+w.Name)
+		if !a.SnoozedUntil.IsZero() && !now.Before(a.SnoozedUntil) {
+			a.SnoozedUntil, a.Suppressed, a.Severity = time.Time{}, nil, first(a.Urgency, a.Severity)
+		}
+		for _, w := range windows {
+			if Covers(w, a.Service, a.Team, a.Environment, a.labels()) {
+				a.Suppressed = append(slices.Clip(a.Suppressed), windowPrefix+w.Name)
 			}
 		}
+		items[n] = a
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ type State struct {
 	Policy   string            `json:"policy,omitempty"` // the team's EscalationPolicy, instead of Page
 	Turn     int               `json:"turn,omitempty"`   // escalations begun so far by the policy that holds
 	Updates  catalog.Updates   `json:"updates,omitzero"` // how often those who wait hear of it
+	Route    Route             `json:"route,omitzero"`   // who is paged instead of the service's owner
 	// Maintenance is the windows that may hold its symptoms back.
 	Maintenance []maintenance.Window `json:"maintenance,omitempty"`
 }
@@ -87,19 +88,18 @@ func load(ctx context.Context, r projection.Reader, key string) (State, error) {
 			return s, err
 		}
 	}
+	s.Route = desk.route()
 	// Another team may be on call for it as long as it is reliable enough.
 	holder, err := support.Holder(ctx, r, desk.Service, desk.Environment)
 	if err != nil {
 		return s, err
 	}
-	team, err := catalog.GetTeam(ctx, r, cmp.Or(holder, s.Team))
+	s.Team = cmp.Or(s.Route.Team, s.Team)
+	team, err := catalog.GetTeam(ctx, r, cmp.Or(s.Route.Team, holder, s.Team))
 	if err != nil && problem.KindOf(err) != problem.NotFound {
 		return s, err
 	}
-	s.Page, s.Policy, s.Updates = team.Page, team.Escalation, team.Updates
-	if s.Open != nil && s.Open.Policy != "" {
-		s.Policy = s.Open.Policy
-	}
+	s.Page, s.Policy, s.Updates = team.Page, cmp.Or(s.Route.Policy, team.Escalation), team.Updates
 	if s.Policy != "" {
 		if s.Turn, _, err = projection.Get[int](ctx, r, turnName, s.Policy); err != nil {
 			return s, err
@@ -138,7 +138,9 @@ func Decide(v control.View[State], now time.Time) control.Plan {
 		}
 	}
 	if d.Open != nil {
-		d.page()
+		if d.Route == d.Desk.route() { // else the next decision, which knows who they are
+			d.page()
+		}
 		d.tell(v)
 		d.mitigate()
 	}
@@ -175,8 +177,8 @@ func (d *desk) because(verdict, rule, cause, format string, args ...any) {
 }
 
 func (d *desk) open(s Signal) {
-	place := Place{Incident: d.name(), Service: d.Service, Team: d.Team, Environment: d.Environment}
-	o := Opened{Place: place, Severity: severityOf(s, d.Users), Title: d.title(s), Trigger: s.Event, Began: s.At, Link: s.Link}
+	place := Place{Incident: d.name(), Service: d.Service, Team: cmp.Or(s.Team, d.Team), Environment: d.Environment}
+	o := Opened{Place: place, Severity: severityOf(s, d.Users), Title: d.title(s), Trigger: s.Event, Began: s.At, Link: s.Link, Routed: s.Team != "", Policy: s.Policy}
 	i := Incident{}.opened(o, d.now, "controller:incident")
 	d.Open = &i
 	d.fact(EventOpened, o)
@@ -200,6 +202,9 @@ func (d *desk) link(s Signal) {
 	}
 	d.because("link", s.Kind, s.Event, "%s, and %s is open", s.Text, d.Open.Incident)
 	d.add(s.Link, severity)
+	if s.Kind == KindSnooze {
+		d.putOff(s)
+	}
 }
 
 func (d *desk) suspects(rollout string) bool {

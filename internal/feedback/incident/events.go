@@ -45,6 +45,8 @@ type Opened struct {
 	Title    string    `json:"title"`
 	Trigger  string    `json:"trigger,omitempty"` // ID of the event that opened it; empty when declared by hand
 	Began    time.Time `json:"began"`             // when what opened it happened
+	Routed   bool      `json:"routed,omitempty"`  // an alert route gave it its team
+	Policy   string    `json:"policy,omitempty"`  // that an alert route gave it, instead of the team's
 	Link
 }
 
@@ -74,6 +76,7 @@ const (
 	KindAlert      = "alert"      // an alert fired
 	KindBudget     = "budget"     // a budget was spent
 	KindResolution = "resolution" // an alert ceased to fire, or a budget came back
+	KindSnooze     = "snooze"     // somebody put an alert off
 	KindPromotion  = "promotion"  // a revision went to everybody
 )
 
@@ -83,6 +86,7 @@ const (
 	RoleSuspect  = "suspect"  // it came shortly before, which proves nothing
 	RoleCulprit  = "culprit"  // a person named it as the cause
 	RoleFix      = "fix"      // it came after, and may help
+	RoleNote     = "note"     // it says what people did
 	RoleRecovery = "recovery" // it says that something is well again
 )
 

@@ -3,6 +3,7 @@ package incident
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 )
@@ -10,7 +11,10 @@ import (
 // Signal is a fact of another room that concerns incidents.
 type Signal struct {
 	Link
-	Page bool `json:"page,omitempty"` // of an alert: its severity is page
+	Page   bool      `json:"page,omitempty"`   // of an alert: its severity is page
+	Until  time.Time `json:"until,omitzero"`   // of an alert: it is snoozed
+	Team   string    `json:"team,omitempty"`   // of an alert: who is paged by a route, instead of the service's owner
+	Policy string    `json:"policy,omitempty"` // of an alert: by which EscalationPolicy, instead of the team's
 }
 
 // triggers reports whether a signal opens an incident when none is open.
@@ -34,6 +38,11 @@ type foreign struct {
 	Level       string  `json:"level"`
 	Before      string  `json:"before"`
 	Remaining   float64 `json:"remaining"`
+	Route       struct {
+		Team   string `json:"team"`
+		Policy string `json:"policy"`
+	} `json:"route"`
+	SnoozedUntil time.Time `json:"snoozed_until"`
 }
 
 // The facts of other rooms that incidents look at.
@@ -43,10 +52,11 @@ const (
 	rolloutRolledBack = "rollout.rolled_back"
 	alertFired        = "alert.fired"
 	alertResolved     = "alert.resolved"
+	alertSnoozed      = "alert.snoozed"
 	budgetChanged     = "budget.changed"
 )
 
-var watched = []string{rolloutStarted, rolloutPromoted, rolloutRolledBack, alertFired, alertResolved, budgetChanged, "incident."}
+var watched = []string{rolloutStarted, rolloutPromoted, rolloutRolledBack, alertFired, alertResolved, alertSnoozed, budgetChanged, "incident."}
 
 // key is the place a fact concerns, empty when it concerns none.
 func key(e event.Event) string {
@@ -75,11 +85,14 @@ func signal(e event.Event, f foreign) (s Signal, ok bool) {
 		s.Text = fmt.Sprintf("%s serves everybody", f.Revision)
 	case alertFired:
 		s.Kind, s.Role = KindAlert, RoleTrigger
-		s.Page = f.Severity == "page"
+		s.Page, s.Team, s.Policy = f.Severity == "page", f.Route.Team, f.Route.Policy
 		if !s.Page {
 			s.Role = RoleSuspect
 		}
 		s.Text = f.Explanation
+	case alertSnoozed:
+		s.Kind, s.Role, s.Until = KindSnooze, RoleNote, f.SnoozedUntil
+		s.Text = fmt.Sprintf("snoozed until %s: %s", f.SnoozedUntil.UTC().Format("15:04 MST"), f.Explanation)
 	case alertResolved:
 		s.Kind, s.Role = KindResolution, RoleRecovery
 		s.Text = "alert on " + f.Objective + " resolved"

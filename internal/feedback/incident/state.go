@@ -29,6 +29,7 @@ type Incident struct {
 	ResolvedBy     string             `json:"resolved_by,omitempty"`
 	Resolution     string             `json:"resolution,omitempty"`
 	Paged          int                `json:"paged" doc:"severity people were last paged with, 0 for not yet"`
+	Routed         bool               `json:"routed,omitempty" table:"-" doc:"an alert route gave it its team"`
 	HeldBy         string             `json:"held_by,omitempty" doc:"incident of a dependency because of which nobody is paged for this one yet"`
 	Webhooks       int                `json:"webhooks" doc:"webhooks, or people, that were paged then"`
 	Escalation     *oncall.Escalation `json:"escalation,omitempty" table:"-" doc:"how far the pages by the team's policy have gone"`
@@ -207,7 +208,8 @@ func (i Incident) state() string {
 
 // opened is the incident as it begins.
 func (i Incident) opened(o Opened, at time.Time, by string) Incident {
-	i = Incident{Place: o.Place, Severity: o.Severity, Title: o.Title, BeganAt: o.Began, OpenedAt: at, OpenedBy: by}
+	i = Incident{Place: o.Place, Severity: o.Severity, Title: o.Title, BeganAt: o.Began, OpenedAt: at, OpenedBy: by, Routed: o.Routed}
+	i.Policy = o.Policy
 	if o.Link.Kind != "" {
 		i.Links = []Link{o.Link}
 	}
@@ -267,7 +269,7 @@ const (
 
 // flooded reports whether a signal adds nothing to those that are known.
 func (d Desk) flooded(s Signal) bool {
-	if s.Kind != KindAlert && s.Kind != KindResolution {
+	if s.Kind != KindAlert && s.Kind != KindResolution && s.Kind != KindSnooze {
 		return false
 	}
 	if len(d.Pending) >= maxAlike {
@@ -293,6 +295,11 @@ func firing(of map[string]Signal, e event.Event, s Signal) map[string]Signal {
 			of = map[string]Signal{}
 		}
 		of[s.Alert] = Signal{Link: Link{Text: strings.ToValidUTF8(s.Text[:min(len(s.Text), maxFirst)], "")}}
+	case e.Type == alertSnoozed:
+		if f, ok := of[s.Alert]; ok {
+			f.Until = s.Until
+			of[s.Alert] = f
+		}
 	case e.Type == alertResolved, e.Type == alertFired && !s.Page:
 		delete(of, s.Alert)
 	}
