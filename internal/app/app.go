@@ -30,6 +30,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/port/notify"
 	"github.com/flyball-dev/flyball/internal/port/probe"
 	"github.com/flyball-dev/flyball/internal/port/repository"
+	"github.com/flyball-dev/flyball/internal/port/site"
 	"github.com/flyball-dev/flyball/internal/port/store"
 	"github.com/flyball-dev/flyball/internal/port/traffic"
 	"github.com/flyball-dev/flyball/internal/port/workload"
@@ -45,6 +46,7 @@ type Ports struct {
 	Steps    workload.Steps
 	Images   image.Store
 	Notifier notify.Notifier
+	Sites    site.Host    // where status pages are written to; may be nil
 	Prober   probe.Prober // may be nil
 	Metrics  Metrics      // the server's own metrics store; may be nil
 	// Engine is a metrics server somewhere else; nil: none is asked.

@@ -22,6 +22,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/feedback/probe"
 	"github.com/flyball-dev/flyball/internal/feedback/runbook"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
+	"github.com/flyball-dev/flyball/internal/feedback/status"
 	"github.com/flyball-dev/flyball/internal/feedback/support"
 	"github.com/flyball-dev/flyball/internal/flow/artifact"
 	"github.com/flyball-dev/flyball/internal/flow/change"
@@ -55,6 +56,7 @@ func Kinds() *resource.Registry {
 		runbook.Kinds(),
 		postmortem.Kinds(),
 		support.Kinds(),
+		status.Kinds(),
 	)...)
 }
 
@@ -82,6 +84,7 @@ func Projections() []*projection.Projection {
 		alert.Projections(),
 		incident.Projections(),
 		runbook.Projections(),
+		status.Projections(),
 		dora.Projections(),
 		postmortem.Projections(),
 		why.Projections(),
@@ -106,6 +109,7 @@ func Replayers() map[string]control.Replayer {
 		"runbook":    runbook.Controller(),
 		"postmortem": postmortem.Controller(),
 		"support":    support.Controller(),
+		"status":     status.Controller(),
 	}
 }
 
@@ -119,6 +123,7 @@ type parts struct {
 	books     *budget.Books
 	schedules *oncall.Desk
 	post      *channel.Post
+	pages     *status.Pages // what users are told
 }
 
 // assemble makes the processors and the operations.
@@ -146,6 +151,7 @@ func (a *App) assemble() {
 	workbench := &runbook.Workbench{Dir: a.cfg.State, Steps: a.ports.Steps, Environment: stepEnvironment(), Secret: stepSecret, Call: a.call}
 	a.env.Sources["runbook.commands"] = workbench.Source
 	library := &runbook.Library{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Steps: a.ports.Steps, Secret: stepSecret}
+	a.parts.pages = a.pages()
 	insight := &dora.Insight{Reader: reader, Clock: a.cfg.Clock}
 	postmortems := &postmortem.Desk{Log: a.log, Reader: reader, Clock: a.cfg.Clock, Sync: a.sync, Tell: a.story}
 	operate := &operate{app: a}
@@ -159,7 +165,7 @@ func (a *App) assemble() {
 	types := slices.Concat(
 		workshop.Types(), workbench.Types(),
 		rollout.Types(a.ports.Runtime, a.ports.Router, a.unpack),
-		[]control.Type{release.StartType(starter.Run), a.restartAction()},
+		[]control.Type{release.StartType(starter.Run), a.restartAction(), a.publishing()},
 		incident.PageTypes(a.parts.post),
 	)
 	a.executor = control.NewExecutor(reader, types...)
@@ -173,6 +179,7 @@ func (a *App) assemble() {
 		control.Bind(runbook.Controller()),
 		control.Bind(postmortem.Controller()),
 		control.Bind(support.Controller()),
+		control.Bind(status.Controller()),
 	)
 	a.Operations = slices.Concat(
 		a.parts.applier.Operations(),
@@ -196,6 +203,7 @@ func (a *App) assemble() {
 		incidents.Operations(),
 		library.Operations(),
 		(&support.Desk{Reader: reader, Clock: a.cfg.Clock}).Operations(),
+		a.parts.pages.Operations(),
 		a.parts.schedules.Operations(),
 		a.feeder.Operations(),
 		api.EventOperations(a.ports.Store),

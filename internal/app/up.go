@@ -24,6 +24,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/face/calendar"
 	"github.com/flyball-dev/flyball/internal/face/ingest"
+	"github.com/flyball-dev/flyball/internal/face/statuspage"
 	"github.com/flyball-dev/flyball/internal/face/web"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
@@ -126,7 +127,7 @@ func RunUp(ctx context.Context, o UpOptions) error {
 	}, Ports{
 		Store: st, Runtime: local.NewWorkloads(client), Router: router, Measures: local.NewSource(client),
 		Steps: local.NewSteps(filepath.Join(state, "steps")), Images: images, Notifier: notifiers(o.Clock),
-		Metrics: metrics, Engine: remoteEngine(o.Clock, o.Version), Prober: probe.New(o.Clock), Open: opener(o.Repository),
+		Metrics: metrics, Engine: remoteEngine(o.Clock, o.Version), Prober: probe.New(o.Clock), Open: opener(o.Repository), Sites: sites(o.Clock),
 	})
 	if err != nil {
 		return err
@@ -213,6 +214,7 @@ func (a *App) Face(version string) (*Face, error) {
 	for _, path := range ingest.Paths {
 		mux.Handle(path, foreign)
 	}
+	mux.Handle(statuspage.Path, a.pageServer(f))
 	mux.Handle(calendar.Path, calendar.New(calendar.Options{API: f, Schedules: a.parts.schedules, Clock: a.cfg.Clock}))
 	return &Face{API: f, Handler: f.Guard(mux)}, nil
 }

@@ -30,6 +30,11 @@ var Specs = []struct{ Dir, Type, Page string }{
 	{"internal/flow/pipeline", "Concurrency", "pipeline"},
 	{"internal/flow/pipeline", "Job", "pipeline"},
 	{"internal/flow/pipeline", "Step", "pipeline"},
+	{"internal/feedback/status", "PageSpec", "statuspage"},
+	{"internal/feedback/status", "Component", "statuspage"},
+	{"internal/feedback/status", "Thresholds", "statuspage"},
+	{"internal/feedback/status", "Target", "statuspage"},
+	{"internal/feedback/status", "S3", "statuspage"},
 }
 
 // CheckFields reports fields of files that their page does not mention.

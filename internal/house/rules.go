@@ -26,7 +26,7 @@ var Rooms = []Room{
 		Path: "internal/port", What: "interfaces to the outside, each with its conformance suite",
 		May:   []string{"internal/kernel"},
 		Why:   "a port says what is needed of the outside, in words that neither a subject nor an adapter owns",
-		Order: []string{"image", "measure", "metric", "notify", "probe", "repository", "store", "workload", "traffic"},
+		Order: []string{"image", "measure", "metric", "notify", "probe", "repository", "site", "store", "workload", "traffic"},
 		Why2:  "traffic goes to what runs, so it names revisions the way workload does",
 	},
 	{
@@ -51,7 +51,7 @@ var Rooms = []Room{
 		Path: "internal/feedback", What: "production speaks back",
 		May:   []string{"internal/catalog", "internal/judge", "internal/port", "internal/kernel"},
 		Why:   "objectives hold however a change was delivered, by Flyball or beside it",
-		Order: []string{"signal", "metrics", "slo", "feed", "probe", "count", "budget", "policy", "channel", "oncall", "maintenance", "support", "alert", "incident", "runbook"},
+		Order: []string{"signal", "metrics", "slo", "feed", "probe", "count", "budget", "policy", "channel", "oncall", "maintenance", "support", "alert", "incident", "runbook", "status"},
 		Why2:  "from counts to objectives, from objectives to what follows from them",
 	},
 	{
@@ -85,7 +85,7 @@ var Rooms = []Room{
 		May: []string{"internal/flow", "internal/feedback", "internal/learning", "internal/catalog", "internal/judge", "internal/port", "internal/kernel"},
 		Why: "a face shows subjects and writes nothing except through operations; it never holds an adapter",
 		// input turns what people send into an operation's input for all faces.
-		Order: []string{"input", "sheet", "api", "answer", "ingest", "calendar", "cli", "web", "facetest"},
+		Order: []string{"input", "sheet", "api", "answer", "ingest", "calendar", "statuspage", "cli", "web", "facetest"},
 		Why2:  "every face decodes alike, the web is mounted beside the API and obeys the same guard, and one suite compares them all",
 	},
 	{
@@ -164,11 +164,12 @@ var Guards = []Guard{
 	{"net/http", []string{"internal/adapter", "internal/agent", "internal/face", "internal/app", "internal/demo", "bench", "examples"},
 		"a subject decides; what it needs of the network is a port, and who asks it something comes through a face"},
 	{"os/exec", []string{"internal/adapter", "internal/agent", "internal/app", "internal/demo", "bench"}, "a process is a side effect: it is started behind a port"},
+	{"github.com/aws/", []string{"internal/adapter/site"}, "how requests to an object store are signed"},
 	{"k8s.io/", []string{"internal/adapter"}, "an orchestrator is one way to run workloads"},
 	{"github.com/prometheus/", []string{"internal/adapter", "bench"}, "a metrics store is one source of signals"},
 	{"github.com/google/go-containerregistry/", []string{"internal/adapter"}, "how images are stored is behind a port"},
 	{"github.com/spf13/", []string{"internal/face/cli", "internal/app", "internal/demo"}, "commands come from operations; only what is no operation is written by hand"},
-	{"html/template", []string{"internal/face/web"}, "pages are one face"},
+	{"html/template", []string{"internal/face/web", "internal/face/statuspage"}, "pages are for people who work here, and for everybody"},
 	{"go.yaml.in/", []string{"internal/kernel/resource", "internal/flow/pipeline", "internal/feedback/slo", "internal/feedback/oncall", "internal/learning/dora", "internal/face/cli"},
 		"resources are decoded in one place, with file, line and column; the others read or write foreign documents, or have a key of two shapes"},
 	{"github.com/go-json-experiment/", []string{"internal/kernel/event"}, "events are decoded by the million, and this is what encoding/json is to become; nobody else needs to know"},
