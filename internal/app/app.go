@@ -69,6 +69,10 @@ type Config struct {
 	Metrics    MetricsKept // bounds of the metrics store
 	Clock      clock.Clock
 	Logger     *slog.Logger
+	// Heartbeat is an address elsewhere that is told every HeartbeatEvery that the
+	// server is well; it is a secret. Empty: none is.
+	Heartbeat      string
+	HeartbeatEvery time.Duration
 	// Claim is called with each new epoch of the server's lease, before
 	// anything is decided under it; may be nil.
 	Claim func(ctx context.Context, epoch int64) error
@@ -92,6 +96,7 @@ type App struct {
 	env         *control.Env
 	parts       parts
 	epoch       atomic.Int64
+	pulsed      atomic.Int64       // Unix nanoseconds: when a processor had its turn last
 	leadsUntil  atomic.Int64       // Unix nanoseconds, by the wall: a suspended machine's other clocks may stand still
 	polled      map[string]watched // by service: what its branch was at when poll pushed it last
 	Operations  []operation.Operation
@@ -219,6 +224,10 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 		part(c.name, a.every(c.interval, a.leading(c.run)))
 	}
 	part("controllers", a.controls.Run)
+	part("pulse", a.beat)
+	if a.cfg.Heartbeat != "" {
+		part("heartbeat", a.every(max(a.cfg.HeartbeatEvery, time.Second), a.heartbeat))
+	}
 	if ready != nil {
 		ready()
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -56,7 +57,7 @@ func Declarations() []operation.Operation {
 func Main(args []string) int {
 	ops := Declarations()
 	root := cli.New(ops, append(localCommands(ops),
-		upCommand(), downCommand(), demo.Command(), initCommand(), validateCommand(), pushCommand(ops),
+		upCommand(), downCommand(), demo.Command(), initCommand(), validateCommand(), watchCommand(), pushCommand(ops),
 		directoryCommand(ops, "diff", "Show what applying a directory of resources would change"),
 		directoryCommand(ops, "apply", "Apply a directory of resources, whole or not at all"),
 		cli.Shortcut("restart", byName(ops, "service.restart")),
@@ -91,6 +92,9 @@ DIRECTORY/.flyball.
 			if o.Metrics, err = parseMetricsKept(metricsRetention, metricsSize); err != nil {
 				return err
 			}
+			if o.Heartbeat, err = heartbeatAddress(o.Heartbeat); err != nil {
+				return err
+			}
 			level := slog.LevelWarn
 			if verbose {
 				level, o.Events = slog.LevelInfo, cmd.ErrOrStderr()
@@ -115,6 +119,8 @@ DIRECTORY/.flyball.
 	f.StringVar(&metricsRetention, "metrics-retention", "30d", "how long metrics are kept")
 	f.StringVar(&metricsSize, "metrics-size", "2GB", "how much of them is kept on disk")
 	f.StringVar(&o.State, "state", "", "directory of what is kept (default DIRECTORY/.flyball)")
+	f.StringVar(&o.Heartbeat, "heartbeat", "", "address elsewhere to tell that the server is well, such as a check of healthchecks.io or /ingest/KEY/heartbeat of another Flyball (FLYBALL_HEARTBEAT)")
+	f.DurationVar(&o.HeartbeatEvery, "heartbeat-every", time.Minute, "how often")
 	f.BoolVarP(&verbose, "verbose", "v", false, "print events as they happen, and what server and agent do")
 	return c
 }

@@ -149,9 +149,9 @@ func (y *yard) run(args ...string) (stdout, stderr string, code int) {
 }
 
 // up starts the server and ends everything with the test.
-func (y *yard) up() {
+func (y *yard) up(more ...string) {
 	y.t.Helper()
-	cmd := y.command(context.Background(), "up", "--listen", y.listen, "--traffic", y.traffic)
+	cmd := y.command(context.Background(), append([]string{"up", "--listen", y.listen, "--traffic", y.traffic}, more...)...)
 	said, err := cmd.StderrPipe()
 	if err != nil {
 		y.t.Fatal(err)

@@ -171,6 +171,7 @@ func (a *App) assemble() {
 	a.executor = control.NewExecutor(reader, types...)
 	a.controls = control.NewRunner(a.env, a.cfg.Clock, a.cfg.Logger,
 		a.executor,
+		pulse{a.cfg.Clock, &a.pulsed},
 		control.Bind(pipeline.Controller()),
 		control.Bind(release.Controller()),
 		control.Bind(rollout.Controller()),

@@ -44,8 +44,12 @@ type UpOptions struct {
 	Prometheus string      // address of the metrics server that is asked when an objective names none; empty: the server's own store
 	Metrics    MetricsKept // bounds of the metrics store
 	Version    string
-	Clock      clock.Clock
-	Logger     *slog.Logger
+	// Heartbeat is an address that is told every HeartbeatEvery that the server is
+	// well; empty for none.
+	Heartbeat      string
+	HeartbeatEvery time.Duration
+	Clock          clock.Clock
+	Logger         *slog.Logger
 	// Events gets a line for each fact as it is recorded; nil for none.
 	Events io.Writer
 	// Ready is called once, when everything is up.
@@ -122,7 +126,7 @@ func RunUp(ctx context.Context, o UpOptions) error {
 	metrics := openMetrics(o, state, filepath.Join(agentConfig.Dir, "agent.sock"))
 	defer metrics.Close()
 	a, err := New(Config{
-		State: state, Resources: o.Resources, Web: or(o.URL, "http://"+listener.Addr().String()), ActKey: key, Hosts: o.Hosts, Holder: hostname + ":" + state, Metrics: o.Metrics, Prometheus: o.Prometheus, Clock: o.Clock, Logger: o.Logger,
+		State: state, Resources: o.Resources, Web: or(o.URL, "http://"+listener.Addr().String()), ActKey: key, Hosts: o.Hosts, Holder: hostname + ":" + state, Metrics: o.Metrics, Prometheus: o.Prometheus, Heartbeat: o.Heartbeat, HeartbeatEvery: o.HeartbeatEvery, Clock: o.Clock, Logger: o.Logger,
 		Claim: func(ctx context.Context, e int64) error { epoch.Store(e); return client.Claim(ctx) },
 	}, Ports{
 		Store: st, Runtime: local.NewWorkloads(client), Router: router, Measures: local.NewSource(client),
@@ -214,6 +218,7 @@ func (a *App) Face(version string) (*Face, error) {
 	for _, path := range ingest.Paths {
 		mux.Handle(path, foreign)
 	}
+	mux.HandleFunc("GET "+readyPath, a.serveReady)
 	mux.Handle(statuspage.Path, a.pageServer(f))
 	mux.Handle(calendar.Path, calendar.New(calendar.Options{API: f, Schedules: a.parts.schedules, Clock: a.cfg.Clock}))
 	return &Face{API: f, Handler: f.Guard(mux)}, nil
