@@ -20,6 +20,8 @@ import (
 // State is what the controller decides from.
 type State struct {
 	Desk
+	Orphan   bool              `json:"orphan,omitempty"`   // the incident that the open one is part of is over
+	Parts    []Part            `json:"parts,omitempty"`    // incidents that were merged into the open one
 	Upstream []Upstream        `json:"upstream,omitempty"` // open incidents of what the service depends on
 	Users    bool              `json:"users"`              // the environment is the one that users meet: the last on the way
 	Page     []catalog.Webhook `json:"page,omitempty"`
@@ -42,10 +44,10 @@ func Controller() control.Controller[State] {
 	return control.Controller[State]{
 		Name: "incident",
 		Wakes: func(e event.Event) []string {
-			if k := key(e); k != "" && e.Type != rolloutStarted {
-				return []string{k}
+			if e.Type == rolloutStarted {
+				return nil
 			}
-			return nil
+			return keys(e)
 		},
 		Active: active,
 		Load:   load,
@@ -78,6 +80,16 @@ func load(ctx context.Context, r projection.Reader, key string) (State, error) {
 		return s, err
 	}
 	s.Desk = desk
+	if s.Parts, err = parts(ctx, r, desk.Open); err != nil {
+		return s, err
+	}
+	if desk.Open != nil && desk.Open.Into != nil {
+		whole, _, err := Get(ctx, r, desk.Open.Into.Incident)
+		if err != nil {
+			return s, err
+		}
+		s.Orphan = whole.State == StateResolved && whole.Into == nil
+	}
 	service, err := catalog.GetService(ctx, r, desk.Service)
 	if err != nil && problem.KindOf(err) != problem.NotFound {
 		return s, err
@@ -127,6 +139,9 @@ func Decide(v control.View[State], now time.Time) control.Plan {
 		d.standing = nil
 	}
 	d.setAside()
+	if d.Orphan {
+		d.leave()
+	}
 	for _, s := range d.Pending {
 		if d.Open == nil {
 			if !s.triggers() {
@@ -137,7 +152,12 @@ func Decide(v control.View[State], now time.Time) control.Plan {
 			d.link(s)
 		}
 	}
-	if d.Open != nil {
+	switch {
+	case d.Open == nil:
+	case d.Open.Into != nil: // people lead the one that it is part of
+		d.mitigate()
+	default:
+		d.gather()
 		if d.Route == d.Desk.route() { // else the next decision, which knows who they are
 			d.page()
 		}
@@ -257,7 +277,7 @@ func (d *desk) mitigate() {
 		return
 	}
 	why := d.mitigated()
-	if why == "" {
+	if why == "" || d.restless() != "" {
 		return
 	}
 	d.fact(EventMitigated, Said{Place: d.Open.Place, Reason: why + "; resolve it when that is so: flyball incident resolve " + d.Open.Incident})

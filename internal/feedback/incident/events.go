@@ -28,6 +28,7 @@ const (
 	EventTaskDone  = "incident.task_done"        // data is TaskDone
 	EventUpdated   = "incident.updated"          // data is Updated
 	EventTold      = "incident.told"             // data is Told
+	EventMerged    = "incident.merged"           // data is Merged
 )
 
 // Place is what every fact about an incident says about where it is.
@@ -35,6 +36,14 @@ type Place struct {
 	Incident    string `json:"incident"`
 	Service     string `json:"service"`
 	Team        string `json:"team"`
+	Environment string `json:"environment"`
+	Into        *Ref   `json:"into,omitempty"` // the incident that it is part of, once it was merged
+}
+
+// Ref names an incident and where it is.
+type Ref struct {
+	Incident    string `json:"incident"`
+	Service     string `json:"service"`
 	Environment string `json:"environment"`
 }
 
@@ -78,6 +87,7 @@ const (
 	KindResolution = "resolution" // an alert ceased to fire, or a budget came back
 	KindSnooze     = "snooze"     // somebody put an alert off
 	KindPromotion  = "promotion"  // a revision went to everybody
+	KindIncident   = "incident"   // an incident that is part of this one hurts again
 )
 
 // The roles of links.
@@ -108,6 +118,7 @@ type Paged struct {
 type Said struct {
 	Place
 	Reason string `json:"reason"`
+	Merged []Ref  `json:"merged,omitempty"` // of a resolution: what was part of it, directly or through others
 }
 
 // Assigned says who has a role from now on.
@@ -175,4 +186,13 @@ type Told struct {
 	People []string  `json:"people,omitempty"`
 	Due    time.Time `json:"due,omitzero"` // of the update that is overdue
 	Reason string    `json:"reason"`
+}
+
+// Merged says that an incident is part of another one from now on: it is over,
+// and what still happens where it was belongs to that one.
+type Merged struct {
+	Place
+	Severity int    `json:"severity"`
+	Paged    int    `json:"paged,omitempty"` // severity people were paged with, of the same team as Into; 0: they were not
+	Reason   string `json:"reason,omitempty"`
 }

@@ -76,6 +76,9 @@ func (n *Incidents) leading() []operation.Operation {
 		lead(n, "escalate", "Page more people now, by this policy or another", "  flyball incident escalate inc-checkout-20261102t120300 --policy database --reason 'replication is stuck'\n"+
 			"The pages go on until somebody acknowledges.",
 			func(in EscalateInput) string { return in.Incident }, n.escalate),
+		lead(n, "merge", "Make an incident part of another one", "  flyball incident merge inc-cart-20261102t120300 --into inc-checkout-20261102t120300\n"+
+			"It is over then; its links and its timeline are seen from the other one, and what still happens where it was belongs to that. Nobody is paged again for what they know.",
+			func(in MergeInput) string { return in.Incident }, n.merge),
 		lead(n, "update", "Tell those who wait how it is, and when they will hear again", "  flyball incident update inc-checkout-20261102t120300 --text 'Paying by card fails for one in five. We have found the cause.' --next 30m --public",
 			func(in UpdateInput) string { return in.Incident }, n.update),
 	}
@@ -101,6 +104,10 @@ func (n *Incidents) open(ctx context.Context, op, name string) (Incident, int64,
 
 // over says that nothing can be done with an incident any more.
 func (i Incident) over(op string) error {
+	if i.Into != nil {
+		return problem.New(problem.Conflict, op, "%s is part of %s since %s merged them", i.Place.Incident, i.Into.Incident, i.ResolvedBy).
+			WithNext("go on there: flyball incident show %s", i.Into.Incident)
+	}
 	return problem.New(problem.Conflict, op, "%s was resolved by %s: %s", i.Place.Incident, i.ResolvedBy, i.Resolution).
 		WithNext("declare another one if it hurts again: flyball incident declare %s --environment %s --title …", i.Service, i.Environment)
 }

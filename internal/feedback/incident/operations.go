@@ -188,7 +188,11 @@ func (n *Incidents) show(ctx context.Context, _ operation.Caller, in ShowInput) 
 	if out.Investigation, err = n.investigate(ctx, i); err != nil {
 		return out, err
 	}
-	if out.Timeline, err = Timeline(ctx, n.Log, i, at); err == nil && n.Costs != nil {
+	family, err := n.gather(ctx, &out.Incident)
+	if err != nil {
+		return out, err
+	}
+	if out.Timeline, err = Timeline(ctx, n.Log, i, at, family...); err == nil && n.Costs != nil {
 		out.Cost, err = n.Costs(ctx, i.Service, i.Environment, i.Place.Incident)
 	}
 	return out, err
@@ -224,10 +228,15 @@ func (n *Incidents) say(ctx context.Context, caller operation.Caller, name, typ,
 		return i, err
 	}
 	if i.State == StateResolved && typ != EventNoted {
-		return i, problem.New(problem.Conflict, typ, "%s was resolved by %s: %s", name, i.ResolvedBy, i.Resolution).
-			WithNext("declare another one if it hurts again: flyball incident declare %s --environment %s --title …", i.Service, i.Environment)
+		return i, i.over(typ)
 	}
-	return n.record(ctx, caller, version, name, stream(i.Service, i.Environment), typ, Said{Place: i.Place, Reason: reason})
+	said := Said{Place: i.Place, Reason: reason}
+	if typ == EventResolved {
+		if said.Merged, err = n.family(ctx, i); err != nil {
+			return i, err
+		}
+	}
+	return n.record(ctx, caller, version, name, stream(i.Service, i.Environment), typ, said)
 }
 
 func (n *Incidents) resolve(ctx context.Context, caller operation.Caller, in ResolveInput) (Incident, error) {
@@ -239,6 +248,16 @@ func (n *Incidents) resolve(ctx context.Context, caller operation.Caller, in Res
 		d, _, err := projection.Get[Desk](ctx, n.Reader, deskName, Key(i.Service, i.Environment))
 		if err != nil {
 			return i, err
+		}
+		all, err := parts(ctx, n.Reader, &i)
+		if err != nil {
+			return i, err
+		}
+		if d.Firing == nil {
+			d.Firing = map[string]Signal{}
+		}
+		for _, p := range all {
+			maps.Copy(d.Firing, p.Firing)
 		}
 		if len(d.Firing) > 0 {
 			first := d.Firing[slices.Min(slices.Collect(maps.Keys(d.Firing)))]
@@ -298,6 +317,9 @@ func (n *Incidents) declare(ctx context.Context, caller operation.Caller, in Dec
 	s, err := load(ctx, n.Reader, Key(in.Service, in.Environment))
 	if err != nil {
 		return Incident{}, err
+	}
+	if s.Open != nil && s.Open.Into != nil {
+		return Incident{}, s.Open.over("incident.declare")
 	}
 	if s.Open != nil && s.Open.Event != callID(ctx, EventOpened) {
 		return Incident{}, problem.New(problem.Conflict, "incident.declare", "%s is open for %s in %s already: %s", s.Open.Incident, in.Service, in.Environment, s.Open.Title).

@@ -160,7 +160,9 @@ func (p Page) deliver(ctx context.Context, post *channel.Post, a action.Action) 
 	if len(l.To) == 0 {
 		l.To = []channel.Contact{{URL: p.URL, SecretEnv: p.SecretEnv, Channel: p.Channel, To: p.To}}
 	}
-	l.Acts = []string{channel.Acknowledge, channel.Resolve}
+	if p.Type != PageOverdue {
+		l.Acts = []string{channel.Acknowledge, channel.Resolve}
+	}
 	return post.Deliver(ctx, l)
 }
 
@@ -179,6 +181,11 @@ func (p Page) text() notify.Text {
 		t.Title = "Unanswered: " + t.Title
 	case PageWanted:
 		t.Title = "You are wanted: " + t.Title
+	case PageAssigned, PageOverdue:
+		t.Title = strings.ToUpper(d.Paged.Reason[:1]) + d.Paged.Reason[1:] + ": " + t.Title
+	}
+	if d.Paged != nil && d.Paged.Low {
+		t.Urgency = notify.Low
 	}
 	t.Lines = append(t.Lines, fmt.Sprintf("%s in %s, team %s, since %s", d.Service, d.Environment, d.Team, stamp(d.BeganAt)))
 	for _, l := range d.Links[:min(len(d.Links), mostLines)] {
@@ -186,7 +193,7 @@ func (p Page) text() notify.Text {
 			t.Lines = append(t.Lines, l.Role+": "+l.Text)
 		}
 	}
-	if s := d.Paged; s != nil {
+	if s := d.Paged; s != nil && s.Policy != "" {
 		why := "You are paged by " + s.Reason
 		if s.Via != "" {
 			why += ", on " + s.Via

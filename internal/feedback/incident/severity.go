@@ -33,7 +33,7 @@ func severityOf(s Signal, users bool) int {
 // everybody, or the budget itself.
 func (d Desk) mitigated() string {
 	i := d.Open
-	if len(d.Firing) > 0 || !i.ResolvedAt.IsZero() {
+	if len(d.Firing) > 0 || !i.ResolvedAt.IsZero() && i.Into == nil {
 		return ""
 	}
 	var alerts, owed int
@@ -53,7 +53,7 @@ func (d Desk) mitigated() string {
 	for _, l := range i.Links {
 		switch {
 		case l.Role != RoleTrigger:
-		case l.Kind == KindAlert:
+		case l.Kind == KindAlert || l.Kind == KindIncident:
 			alerts++
 		case fixed.After(l.At), l.Kind == KindBudget && back[l.Objective].After(l.At):
 			owed++

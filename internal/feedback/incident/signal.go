@@ -2,6 +2,7 @@ package incident
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +44,8 @@ type foreign struct {
 		Policy string `json:"policy"`
 	} `json:"route"`
 	SnoozedUntil time.Time `json:"snoozed_until"`
+	Into         *Ref      `json:"into"`
+	Merged       []Ref     `json:"merged"`
 }
 
 // The facts of other rooms that incidents look at.
@@ -58,16 +61,29 @@ const (
 
 var watched = []string{rolloutStarted, rolloutPromoted, rolloutRolledBack, alertFired, alertResolved, alertSnoozed, budgetChanged, "incident."}
 
-// key is the place a fact concerns, empty when it concerns none.
-func key(e event.Event) string {
+// keys are the places a fact concerns: where it happened, and for what was
+// merged the other one too.
+func keys(e event.Event) (out []string) {
 	if !event.Matches(watched, e.Type) {
-		return ""
+		return nil
 	}
 	f, err := event.Decode[foreign](e)
 	if err != nil || f.Service == "" || f.Environment == "" {
-		return ""
+		return nil
 	}
-	return Key(f.Service, f.Environment)
+	out = append(out, Key(f.Service, f.Environment))
+	add := func(r Ref) {
+		if k := Key(r.Service, r.Environment); !slices.Contains(out, k) {
+			out = append(out, k)
+		}
+	}
+	if f.Into != nil {
+		add(*f.Into)
+	}
+	for _, r := range f.Merged {
+		add(r)
+	}
+	return out
 }
 
 // Key names a service in an environment.

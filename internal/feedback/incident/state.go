@@ -35,6 +35,7 @@ type Incident struct {
 	Escalation     *oncall.Escalation `json:"escalation,omitempty" table:"-" doc:"how far the pages by the team's policy have gone"`
 	People         []string           `json:"people,omitempty" doc:"who was paged last by the team's policy"`
 	Command
+	Merged   []Ref  `json:"merged,omitempty" table:"-" doc:"incidents that are part of it"`
 	Links    []Link `json:"links" doc:"rollouts, changes and alerts it is connected with, at most 200"`
 	Event    string `json:"event" doc:"ID of incident.opened"`
 	Position int64  `json:"position" doc:"of that event in the log"`
@@ -81,9 +82,17 @@ func Projections() []*projection.Projection {
 			if err != nil || p.Incident == "" {
 				return nil
 			}
+			if e.Type == EventMerged && p.Into != nil {
+				return []string{p.Incident, p.Into.Incident}
+			}
 			return []string{p.Incident}
 		},
-		Apply: func(_ string, i Incident, e event.Event) (Incident, error) { return i.apply(e) },
+		Apply: func(key string, i Incident, e event.Event) (Incident, error) {
+			if e.Type == EventMerged {
+				return i.merged(key, e)
+			}
+			return i.apply(e)
+		},
 		Indexes: func(_ string, i Incident) []projection.Index {
 			at := fmt.Sprintf("%020d", i.OpenedAt.UnixMicro())
 			state := "open"
@@ -95,13 +104,8 @@ func Projections() []*projection.Projection {
 	})
 	desks := projection.Define(projection.Fold[Desk]{
 		Name: deskName, Version: 3, Types: watched,
-		Keys: func(e event.Event) []string {
-			if k := key(e); k != "" {
-				return []string{k}
-			}
-			return nil
-		},
-		Apply: func(_ string, d Desk, e event.Event) (Desk, error) { return d.apply(e) },
+		Keys:  keys,
+		Apply: func(key string, d Desk, e event.Event) (Desk, error) { return d.apply(key, e) },
 		Indexes: func(key string, d Desk) []projection.Index {
 			if d.Open == nil && len(d.Pending)+len(d.Waiting) == 0 {
 				return nil
@@ -233,10 +237,16 @@ func (i Incident) linked(l Linked) Incident {
 	return i
 }
 
-func (d Desk) apply(e event.Event) (Desk, error) {
+func (d Desk) apply(at string, e event.Event) (Desk, error) {
 	f, err := event.Decode[foreign](e)
 	if err != nil {
 		return d, err
+	}
+	if e.Type == EventMerged {
+		return d.merged(e)
+	}
+	if at != Key(f.Service, f.Environment) {
+		return d.elsewhere(e, f), nil
 	}
 	d.Service, d.Environment = f.Service, f.Environment
 	if f.Team != "" {

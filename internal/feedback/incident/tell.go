@@ -105,7 +105,7 @@ func (d *desk) tell(v control.View[State]) {
 			told.Reason += "; " + t.person + " has no contact"
 		default:
 			told.People = []string{t.person}
-			m := Page{Type: t.kind, Contacts: s.Rounds[0].Notify[0].Contacts}
+			m := Page{Type: t.kind, Person: t.person, Contacts: s.Rounds[0].Notify[0].Contacts}
 			m.Data.Paged = &Summons{Person: t.person, Reason: t.reason, Low: t.kind == PageOverdue}
 			d.propose(plainID(fmt.Sprintf("tell-%s-%s-", d.Open.Incident, t.id), t.person), "tell "+t.person, m)
 		}
@@ -130,6 +130,7 @@ func tellOwn(e event.Event) string {
 		Role, Person, From, Reason, Policy, Task, Text, Owner string
 		Severity, Previous                                    int
 		Until, Due                                            time.Time
+		Into                                                  *Ref
 		People                                                []string
 	}](e)
 	if err != nil {
@@ -148,6 +149,10 @@ func tellOwn(e event.Event) string {
 		text = "no pages until " + t.Until.UTC().Format("15:04 MST")
 	case EventEscalated:
 		text = "more people are paged by " + t.Policy
+	case EventMerged:
+		if t.Into != nil {
+			text = "merged into " + t.Into.Incident
+		}
 	case EventTaskAdded:
 		text = fmt.Sprintf("task %s for %s", t.Task, cmp.Or(t.Owner, "nobody yet"))
 		reason = t.Text

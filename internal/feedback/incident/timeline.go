@@ -38,11 +38,11 @@ var noise = []string{
 // Timeline reads what happened to everything an incident is connected with, in
 // order, oldest first: the incident's own facts, those of its rollouts, changes
 // and objectives, and the pages it led to. Of a longer one the beginning is
-// returned.
-func Timeline(ctx context.Context, log event.Log, i Incident, recordedBy time.Time) ([]Entry, error) {
+// returned. parts are the incidents that were merged into it.
+func Timeline(ctx context.Context, log event.Log, i Incident, recordedBy time.Time, parts ...Incident) ([]Entry, error) {
 	var out []Entry
 	seen := map[int64]bool{}
-	for _, s := range subjects(i) {
+	for _, s := range subjects(append([]Incident{i}, parts...)) {
 		entries, err := s.read(ctx, log, i, recordedBy)
 		if err != nil {
 			return nil, err
@@ -84,8 +84,8 @@ type subject struct {
 	from time.Time // zero: all of it
 }
 
-func subjects(i Incident) []subject {
-	out := []subject{{name: "incident/" + i.Incident}}
+func subjects(incidents []Incident) []subject {
+	var out []subject
 	add := func(kind, name string, from time.Time) {
 		s := subject{kind + "/" + name, from}
 		known := slices.ContainsFunc(out, func(o subject) bool { return o.name == s.name })
@@ -93,11 +93,16 @@ func subjects(i Incident) []subject {
 			out = append(out, s)
 		}
 	}
-	for _, l := range i.Links {
-		add("rollout", l.Rollout, time.Time{})
-		add("change", l.Change, time.Time{})
-		// An objective lives on: only what it says during the incident counts.
-		add("objective", l.Objective, i.BeganAt.Add(-time.Minute))
+	for _, i := range incidents {
+		add("incident", i.Place.Incident, time.Time{})
+	}
+	for _, i := range incidents {
+		for _, l := range i.Links {
+			add("rollout", l.Rollout, time.Time{})
+			add("change", l.Change, time.Time{})
+			// An objective lives on: only what it says during the incident counts.
+			add("objective", l.Objective, i.BeganAt.Add(-time.Minute))
+		}
 	}
 	return out
 }
