@@ -76,7 +76,7 @@ func (b Backtested) Tell() string {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%d of %d\t%s\t%s\t%s\n", s.Objective, s.Policy, s.Severity, s.Pages, s.True, share(s.Precision),
 			s.Found, s.Incidents, share(s.Recall), lasting(s.DetectionMedian), lasting(s.ResetMedian))
 	}
-	// Lines of another number of cells end the columns above them.
+	_ = t.Flush() // into memory; the next table has columns of its own
 	if len(b.Policies) > 0 {
 		fmt.Fprintln(t, "OBJECTIVE\tBUDGET POLICY\tCHANGES\tALLOWED\tSLOWED\tBLOCKED\tOF THESE FAILED\tFAILED IN ALL\tPRECISION\tRECALL\tNO OUTCOME")
 	}
@@ -84,7 +84,7 @@ func (b Backtested) Tell() string {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%d\n", s.Objective, s.Policy, s.Changes, s.Allowed, s.Slowed, s.Blocked, s.BlockedFailed, s.Failed,
 			share(s.Precision), share(s.Recall), s.WithoutOutcome)
 	}
-	_ = t.Flush() // into memory
+	_ = t.Flush()
 	return out.String() + strings.Join(b.Notes, "\n")
 }
 

@@ -135,3 +135,19 @@ spec:
 		t.Errorf("without groups: %v", defs.Findings)
 	}
 }
+
+// Others' words for urgency are read as page or ticket; a word that is neither
+// is warned of.
+func TestSeverities(t *testing.T) {
+	for word, want := range map[string]string{"page": "page", "Critical": "page", "P1": "page", "ticket": "ticket", "warning": "ticket", "low": "ticket", "mauve": "mauve"} {
+		text := strings.Replace(queried("a", "s", "0.99", "30d", "", "sum(rate(x[5m]))"), "  objectives:",
+			"  alertPolicies: [{metadata: {name: p}, spec: {conditions: [{metadata: {name: c}, spec: {severity: "+word+", condition: {kind: burnrate, op: gt, threshold: 2, lookbackWindow: 1h}}}]}}]\n  objectives:", 1)
+		defs := Decode(File{Name: "a.yaml", Data: []byte(text)})
+		if len(defs.Objectives) != 1 || defs.Objectives[0].AlertPolicies[0].Severity != want {
+			t.Errorf("%s: %+v %v", word, defs.Objectives, defs.Findings)
+		}
+		if warned := len(defs.Findings) > 0 && defs.Findings[0].Code == "unknown-severity"; warned != (word == "mauve") {
+			t.Errorf("%s: %v", word, defs.Findings)
+		}
+	}
+}

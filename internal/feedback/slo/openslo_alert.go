@@ -1,6 +1,7 @@
 package slo
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,7 +20,7 @@ func (spec *object) condition(name string) *conditionDef {
 	c := &conditionDef{name: name}
 	errors := spec.d.errors()
 	spec.get("description")
-	c.severity = spec.need("how urgent it is, such as page or ticket", "severity").text()
+	c.severity = spec.need("how urgent it is, such as page or ticket", "severity").urgency()
 	f := spec.need("the condition: {kind: burnrate, threshold: 14.4, lookbackWindow: 1h, alertAfter: 5m}", "condition").object()
 	defer f.done()
 	if f.isNull() {
@@ -183,3 +184,25 @@ func (r *resolver) sloPolicy(item value) []AlertPolicy {
 
 // clonePolicies copies policies that several SLOs share.
 func clonePolicies(in []AlertPolicy) []AlertPolicy { return append([]AlertPolicy(nil), in...) }
+
+// urgencies are what others call the two severities: somebody is woken, or
+// looks at it by day.
+var urgencies = map[string][]string{
+	"page":   {"page", "pager", "critical", "crit", "emergency", "fatal", "disaster", "urgent", "high", "sev1", "sev2", "p1", "p2"},
+	"ticket": {"ticket", "warning", "warn", "medium", "moderate", "low", "minor", "info", "sev3", "sev4", "p3", "p4", "p5"},
+}
+
+// urgency is a severity as page or ticket. One that is neither stays as it is
+// written, with a warning: nobody is paged for it.
+func (v value) urgency() string {
+	text := v.text()
+	for severity, words := range urgencies {
+		if slices.Contains(words, strings.ToLower(text)) {
+			return severity
+		}
+	}
+	if text != "" {
+		v.warnf("unknown-severity", "%s is neither page nor ticket, so nobody is paged for it; write page, or ticket", v.shape())
+	}
+	return text
+}

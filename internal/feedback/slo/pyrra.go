@@ -99,7 +99,8 @@ func pyrraIndicator(v value, o *Objective) {
 }
 
 // pyrraPolicies are Pyrra's four alerts: at 28 days 1h/5m over 14, 6h/30m over
-// 7, 1d/2h over 2 and 4d/6h over 1; other windows in proportion, to the minute.
+// 7 page (critical), 1d/2h over 2 and 4d/6h over 1 are tickets (warning); other
+// windows in proportion, to the minute.
 func pyrraPolicies(name string, window time.Duration) []AlertPolicy {
 	if name == "" {
 		name = "ErrorBudgetBurn"
@@ -111,9 +112,9 @@ func pyrraPolicies(name string, window time.Duration) []AlertPolicy {
 			Conditions: []BurnCondition{c}}
 	}
 	return []AlertPolicy{
-		policy("critical", window/(28*24*30), 14, window/(28*24), window/(28*24*12)),
-		policy("critical", window/(28*24*4), 7, window/(28*4), window/(28*24*2)),
-		policy("warning", window/(28*24), 2, window/28, window/(28*12)),
-		policy("warning", window/(28*8), 1, window/7, window/(28*4)),
+		policy("page", window/(28*24*30), 14, window/(28*24), window/(28*24*12)),
+		policy("page", window/(28*24*4), 7, window/(28*4), window/(28*24*2)),
+		policy("ticket", window/(28*24), 2, window/28, window/(28*12)),
+		policy("ticket", window/(28*8), 1, window/7, window/(28*4)),
 	}
 }
