@@ -2,12 +2,13 @@
 // objectives, what an objective takes in memory and on disk, how long a restart
 // takes, and how long it takes to recompute a month after a target changed.
 //
-//	go run ./bench/slo [-objectives 100000] [-ticks 130]
+//	go run ./bench/slo [-objectives 100000] [-ticks 130] [-restart 10000]
 //
 // It prints; it judges nothing.
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"math"
@@ -23,20 +24,31 @@ import (
 
 func main() {
 	objectives := flag.Int("objectives", 100_000, "number of live objectives")
+	restarted := flag.Int("restart", 10_000, "number of objectives of the program that is started again; 0 leaves that out")
 	ticks := flag.Int("ticks", 130, "number of measured ticks; 130 minutes pass every slot edge of the windows up to 30 days")
 	flag.Parse()
-	runtime.GOMAXPROCS(1)
 	out := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 	defer out.Flush()
+	if *restarted > 0 {
+		if err := measureRestart(context.Background(), out, *restarted); err != nil {
+			fmt.Fprintln(os.Stderr, "bench/slo:", err)
+			os.Exit(1)
+		}
+	}
+	if *objectives == 0 {
+		return
+	}
+	runtime.GOMAXPROCS(1)
 	fmt.Fprintf(out, "%d objectives, %d windows each, one core\n\n", *objectives, len(slo.BurnWindows)+1)
 	if err := run(out, *objectives, *ticks); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, "bench/slo:", err)
 		os.Exit(1)
 	}
 }
 
+var start = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+
 func run(out *tabwriter.Writer, objectives, ticks int) error {
-	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	engine, memory, err := fill(objectives, start)
 	if err != nil {
 		return err
@@ -52,9 +64,6 @@ func run(out *tabwriter.Writer, objectives, ticks int) error {
 	}
 	fmt.Fprintf(out, "one snapshot: burn rates, budget, forecast\t%.1f µs\n", time.Since(began).Seconds()*1e6/float64(n))
 	fmt.Fprintf(out, "memory per objective\t%.1f kB\n", memory/1000)
-	if err := measureRestart(out, min(objectives, 10_000)); err != nil {
-		return err
-	}
 	runtime.KeepAlive(engine)
 	return measureMonth(out)
 }
@@ -123,52 +132,10 @@ func measureTicks(out *tabwriter.Writer, engine *slo.Engine, start time.Time, ti
 	return nil
 }
 
-// measureRestart restores objectives that each have thirty days behind them.
-func measureRestart(out *tabwriter.Writer, n int) error {
-	events, err := month(6000)
-	if err != nil {
-		return err
-	}
-	_, end := events.Bounds()
-	old, err := slo.NewEngine(time.Minute, end)
-	if err != nil {
-		return err
-	}
-	if _, err := old.Put(objective(0)); err != nil {
-		return err
-	}
-	began := time.Now()
-	if err := old.Load(objective(0).ID(), events); err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "30 d loaded into one live objective\t%.1f ms\n", time.Since(began).Seconds()*1000)
-	checkpoint, err := old.Checkpoint(objective(0).ID())
-	if err != nil {
-		return err
-	}
-	began = time.Now()
-	fresh, err := slo.NewEngine(time.Minute, end)
-	if err != nil {
-		return err
-	}
-	for i := range n {
-		o := objective(i)
-		if _, err := fresh.Put(o); err != nil {
-			return err
-		}
-		if err := fresh.Restore(slo.Checkpoint{ID: o.ID(), Data: checkpoint.Data}); err != nil {
-			return err
-		}
-	}
-	fmt.Fprintf(out, "restart with %d objectives\t%.2f s\t(%.1f kB of checkpoint each, without reading them from disk)\n",
-		n, time.Since(began).Seconds(), float64(len(checkpoint.Data))/1000)
-	return nil
-}
-
 // measureMonth stores thirty days of minutes and recomputes them for another target.
 func measureMonth(out *tabwriter.Writer) error {
 	for _, perMinute := range []float64{60, 6000, 600_000} {
-		events, err := month(perMinute)
+		events, err := month(perMinute, start)
 		if err != nil {
 			return err
 		}
@@ -178,7 +145,7 @@ func measureMonth(out *tabwriter.Writer) error {
 		}
 		fmt.Fprintf(out, "30 d of minutes on disk, %.0f requests a minute\t%.1f kB\n", perMinute, float64(size)/1000)
 	}
-	events, err := month(6000)
+	events, err := month(6000, start)
 	if err != nil {
 		return err
 	}
@@ -198,10 +165,9 @@ func measureMonth(out *tabwriter.Writer) error {
 
 // month is thirty days of traffic with a daily wave, arrivals' own noise, and an
 // hour of trouble.
-func month(perMinute float64) (*slo.Series, error) {
+func month(perMinute float64, start time.Time) (*slo.Series, error) {
 	random := rand.New(rand.NewPCG(7, 7))
 	events := slo.NewSeries(time.Minute, 0)
-	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	for i := range 30 * 1440 {
 		mean := perMinute * (1 + 0.5*math.Sin(2*math.Pi*float64(i)/1440))
 		total := max(0, mean+random.NormFloat64()*math.Sqrt(mean))

@@ -20,10 +20,23 @@ const (
 	instances = 10 // of each service, two series each: code 200 and code 500
 )
 
-// truth is what really happened to one service in the last 30 days.
-type truth struct{ total, bad int64 }
+// truth is what really happened to one service: how many requests had come and
+// failed at each scrape.
+type truth struct {
+	from       time.Time
+	total, bad []int64
+}
 
-func (t truth) ratio() float64 { return float64(t.bad) / float64(t.total) }
+// counts is what a span of time saw.
+type counts struct{ total, bad int64 }
+
+func (c counts) ratio() float64 { return float64(c.bad) / float64(c.total) }
+
+// between is what came after one scrape and up to another.
+func (t truth) between(from, until time.Time) counts {
+	at := func(moment time.Time) int { return min(max(0, int(moment.Sub(t.from)/scrape)), len(t.total)-1) }
+	return counts{t.total[at(until)] - t.total[at(from)], t.bad[at(until)] - t.bad[at(from)]}
+}
 
 // generate writes one block with counters of so many services, and with the
 // series that Sloth's rules record every scrape, which its rule for 30 days
@@ -54,7 +67,7 @@ func service(ctx context.Context, w *tsdb.BlockWriter, s int, from, until time.T
 	steps := int(until.Sub(from) / scrape)
 	good, bad := make([][]float64, instances), make([][]float64, instances)
 	sumGood, sumBad := make([]float64, steps), make([]float64, steps)
-	var t truth
+	t := truth{from: from, total: make([]int64, steps), bad: make([]int64, steps)}
 	for i := range instances {
 		good[i], bad[i] = make([]float64, steps), make([]float64, steps)
 		var g, b float64
@@ -62,11 +75,9 @@ func service(ctx context.Context, w *tsdb.BlockWriter, s int, from, until time.T
 			if n > 0 {
 				requests, failed := requests(r, n, steps)
 				g, b = g+requests-failed, b+failed
-				if n > steps-int(history/scrape) {
-					t.total, t.bad = t.total+int64(requests), t.bad+int64(failed)
-				}
 			}
 			good[i][n], bad[i][n] = g, b
+			t.total[n], t.bad[n] = t.total[n]+int64(g+b), t.bad[n]+int64(b)
 			sumGood[n], sumBad[n] = sumGood[n]+g, sumBad[n]+b
 		}
 	}

@@ -16,7 +16,8 @@ import (
 type cost struct {
 	server, prometheus, tick time.Duration
 	history, historyTook     time.Duration // of reading the past once, both processes; and how long it took
-	worst                    float64       // difference from the truth, relative
+	off                      int64         // events by which an objective differs from the truth, at most
+	of                       int64         // events of all objectives
 }
 
 // settled is how long nothing is read before history counts as read.
@@ -55,7 +56,7 @@ func flyball(ctx context.Context, p *prometheus, n int, truths []truth, length t
 		return c, err
 	}
 	c.history += all
-	if c.worst, err = compare(ctx, st, truths); err != nil {
+	if c.off, c.of, err = compare(ctx, st, truths); err != nil {
 		return c, err
 	}
 	if err := errors.Join(server.start(), prom.start()); err != nil {
@@ -92,33 +93,47 @@ func (m *meter) spent() (time.Duration, error) {
 	return now - m.before, err
 }
 
-type sources struct {
-	Items []struct {
-		From, Until, Wanted time.Time
-		Error               string
+// page is a page of a list of the API.
+type page[T any] struct {
+	Items []T
+	Next  string
+}
+
+// all is a whole list.
+func all[T any](ctx context.Context, st *stage.Stage, path string) (out []T, err error) {
+	for after := ""; ; {
+		var p page[T]
+		if err := st.Get(ctx, path+"?limit=1000&after="+after, &p); err != nil {
+			return nil, err
+		}
+		out = append(out, p.Items...)
+		if after = p.Next; after == "" {
+			return out, nil
+		}
 	}
-	Next string
+}
+
+// source is how far an indicator has been read.
+type source struct {
+	Objectives          []string
+	From, Until, Wanted time.Time
+	Error               string
 }
 
 // read waits until the history of every objective is there.
 func read(ctx context.Context, st *stage.Stage, n int, began time.Time) error {
 	for {
-		done, after := 0, ""
-		for {
-			var page sources
-			if err := st.Get(ctx, "/slos/sources?limit=1000&after="+after, &page); err != nil {
-				return err
+		list, err := all[source](ctx, st, "/slos/sources")
+		if err != nil {
+			return err
+		}
+		done := 0
+		for _, i := range list {
+			if i.Error != "" {
+				return errors.New(i.Error)
 			}
-			for _, i := range page.Items {
-				if i.Error != "" {
-					return errors.New(i.Error)
-				}
-				if !i.From.IsZero() && !i.From.After(i.Wanted.Add(time.Minute)) {
-					done++
-				}
-			}
-			if after = page.Next; after == "" {
-				break
+			if !i.From.IsZero() && !i.From.After(i.Wanted.Add(time.Minute)) {
+				done++
 			}
 		}
 		if done >= n {
@@ -133,32 +148,58 @@ func read(ctx context.Context, st *stage.Stage, n int, began time.Time) error {
 	}
 }
 
-// compare is how far the error ratios of 30 days are from what happened, at
-// most, relative to it. The truth ends when the data were made; the window has
-// moved on since, by minutes of a month.
-func compare(ctx context.Context, st *stage.Stage, truths []truth) (worst float64, err error) {
-	var page struct {
-		Items []struct {
-			Objective string
-			SLI       float64 `json:"sli"`
+// coarse is the width of the slots that a window of thirty days is made of: it
+// counts the whole slot that it begins in.
+const coarse = 2 * time.Hour
+
+// compare is by how many events, total or bad, any objective differs from what
+// happened in the span that its window covers, and how many events there are in
+// all.
+func compare(ctx context.Context, st *stage.Stage, truths []truth) (off, of int64, err error) {
+	for {
+		before, err := all[source](ctx, st, "/slos/sources")
+		if err != nil {
+			return 0, 0, err
 		}
-	}
-	if err := st.Get(ctx, "/slos?limit=1000", &page); err != nil {
-		return 0, err
-	}
-	if len(page.Items) == 0 {
-		return 0, errors.New("no objective is listed")
-	}
-	for _, o := range page.Items {
-		var i int
-		if _, err := fmt.Sscanf(o.Objective, "slo-%04d.", &i); err != nil {
-			return 0, fmt.Errorf("%q is not an objective of this measurement", o.Objective)
+		from := time.Now().Add(-history).Truncate(coarse)
+		list, err := all[objectiveRow](ctx, st, "/slos")
+		if err != nil {
+			return 0, 0, err
 		}
-		t := truths[i%len(truths)].ratio()
-		worst = max(worst, math.Abs(1-o.SLI-t)/t)
+		after, err := all[source](ctx, st, "/slos/sources")
+		if err != nil {
+			return 0, 0, err
+		}
+		until := map[string]time.Time{}
+		for i := range before {
+			if before[i].Until.Equal(after[i].Until) {
+				until[before[i].Objectives[0]] = before[i].Until
+			}
+		}
+		if len(until) < len(list) || !from.Equal(time.Now().Add(-history).Truncate(coarse)) {
+			time.Sleep(settled / 2) // another minute was just being read
+			continue
+		}
+		for _, o := range list {
+			var i int
+			if _, err := fmt.Sscanf(o.Objective, "slo-%04d.", &i); err != nil {
+				return 0, 0, fmt.Errorf("%q is not an objective of this measurement", o.Objective)
+			}
+			want := truths[i%len(truths)].between(from, until[o.Objective])
+			total, bad := int64(o.Events), int64(math.Round((1-o.SLI)*o.Events))
+			off, of = max(off, abs(total-want.total), abs(bad-want.bad)), of+total
+		}
+		return off, of, nil
 	}
-	return worst, nil
 }
+
+type objectiveRow struct {
+	Objective string
+	SLI       float64 `json:"sli"`
+	Events    float64
+}
+
+func abs(n int64) int64 { return max(n, -n) }
 
 // evaluation is the processor time of a minute of ticks, one a second, of an
 // engine with n objectives: everything that Sloth's rules compute, from counts
