@@ -41,6 +41,7 @@ spec:
 
 const (
 	restarts = 5
+	perFile  = 100
 	quiet    = 3 * time.Second // without work: what follows a start is done
 )
 
@@ -54,16 +55,13 @@ func measureRestart(ctx context.Context, out *tabwriter.Writer, n int) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	var text strings.Builder
-	for i := range n {
-		fmt.Fprintf(&text, document, i, i/10)
-	}
-	if err := st.Commit(ctx, "objectives", map[string]string{"flyball/objectives.yaml": text.String()}); err != nil {
+	files, objectives := documents(n)
+	if err := st.Commit(ctx, "objectives", files); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "writing 30 days of %d objectives …\n", n)
 	path := filepath.Join(st.State(), "flyball.db")
-	want, err := stock(ctx, path, slo.Decode(slo.File{Name: "objectives.yaml", Data: []byte(text.String())}).Objectives)
+	want, err := stock(ctx, path, objectives)
 	if err != nil {
 		return err
 	}
@@ -85,6 +83,7 @@ func measureRestart(ctx context.Context, out *tabwriter.Writer, n int) (err erro
 		if err := st.Stop(); err != nil {
 			return err
 		}
+		fmt.Fprintln(os.Stderr, "restarting …")
 		ready, err := st.Up(ctx)
 		if err != nil {
 			return err
@@ -103,6 +102,22 @@ func measureRestart(ctx context.Context, out *tabwriter.Writer, n int) (err erro
 	fmt.Fprintf(out, "restart with %d objectives, from execution until ready\t%.2f s median, %.2f s worst of %d\t(CPU %.2f s median)\n",
 		n, took[len(took)/2], took[len(took)-1], len(took), cpu[len(cpu)/2])
 	return nil
+}
+
+// documents are the files of n objectives, a hundred to a file.
+func documents(n int) (map[string]string, []*slo.Objective) {
+	files := map[string]string{}
+	var all []slo.File
+	for from := 0; from < n; from += perFile {
+		var text strings.Builder
+		for i := from; i < min(from+perFile, n); i++ {
+			fmt.Fprintf(&text, document, i, i/10)
+		}
+		name := fmt.Sprintf("flyball/objectives-%05d.yaml", from)
+		files[name] = text.String()
+		all = append(all, slo.File{Name: name, Data: []byte(text.String())})
+	}
+	return files, slo.Decode(all...).Objectives
 }
 
 // stock makes a store with thirty days of counts of every objective: those of

@@ -198,6 +198,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 		return err
 	}
 	defer a.release()
+	defer a.lastCheckpoint()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	part := func(name string, run func(context.Context) error) {

@@ -25,7 +25,29 @@ func (a *App) chores() []chore {
 		{"scrape targets", 2 * time.Second, a.scrape},
 		{"probes", time.Second, a.parts.probes.Tend},
 		{"pruning", time.Hour, a.prune},
-		{"checkpoints", 5 * time.Minute, a.watcher.Checkpoint},
+		{"checkpoints", time.Minute, a.checkpoint},
+	}
+}
+
+// checkpoint keeps the sums of objectives that were not kept for a while: those
+// that were just loaded soon, all of them now and then.
+func (a *App) checkpoint(ctx context.Context) error {
+	return a.watcher.Checkpoint(ctx, checkpointEvery)
+}
+
+// How often sums of objectives are kept, and how long that may take at the end.
+const (
+	checkpointEvery = 5 * time.Minute
+	checkpointLast  = 10 * time.Second
+)
+
+// lastCheckpoint keeps them for whoever starts next.
+func (a *App) lastCheckpoint() {
+	ctx, cancel := context.WithTimeout(context.Background(), checkpointLast)
+	defer cancel()
+	keep := func(ctx context.Context) error { return a.watcher.Checkpoint(ctx, time.Minute) }
+	if err := a.leading(keep)(ctx); err != nil {
+		a.cfg.Logger.Warn("the sums of objectives could not be kept; the next start takes longer", "error", err)
 	}
 }
 

@@ -54,14 +54,20 @@ func (e *Engine) Checkpoint(id string) (Checkpoint, error) {
 // when the objective has changed its shape since: then Load its history.
 func (e *Engine) Restore(c Checkpoint) error {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	l, ok := e.live[c.ID]
 	if !ok {
+		e.mu.Unlock()
 		return problem.New(problem.NotFound, "slo.restore", "there is no objective %q", c.ID)
 	}
 	fresh := e.newLive(l.objective)
+	e.mu.Unlock()
 	if err := fresh.restore(c.Data, e.base); err != nil {
 		return problem.New(problem.Conflict, "slo.restore", "%s: %w", c.ID, err).WithNext("load the stored history instead")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.live[c.ID] != l {
+		return problem.New(problem.Conflict, "slo.restore", "%s has changed meanwhile", c.ID).WithNext("load the stored history instead")
 	}
 	if fresh.meter.asOf > e.now.Add(MaxSkew).UnixNano() {
 		return problem.New(problem.Conflict, "slo.restore", "%s: the checkpoint is of %s, later than now", c.ID, time.Unix(0, fresh.meter.asOf).UTC().Format(time.RFC3339)).

@@ -136,7 +136,7 @@ func TestCompositeIsDeclared(t *testing.T) {
 	if text := detail.(Detail).Tell(); strings.Count(text, "\n  part ") != 2 || !strings.Contains(text, "weight 3, target 99.9%: 99.0000 % good, 100 bad of 10000") {
 		t.Errorf("told:\n%s", text)
 	}
-	h.ok(h.Checkpoint(t.Context()))
+	h.ok(h.Checkpoint(t.Context(), 0))
 	h.restart()
 	if after := h.shown(key); after.SLI != before.SLI || after.Budget != before.Budget {
 		t.Errorf("after a restart %+v, before %+v", after.Budget, before.Budget)

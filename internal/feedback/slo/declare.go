@@ -2,12 +2,15 @@ package slo
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/port/store"
 )
 
 // Declare brings the engine's objectives in line with what is declared now.
@@ -18,31 +21,40 @@ func (w *Watcher) Declare(ctx context.Context, now time.Time) error {
 	}
 	w.feeding.Lock()
 	defer w.feeding.Unlock()
-	wanted, byPlace, byIndicator := map[string]bool{}, map[string][]string{}, map[string][]string{}
+	wanted, byPlace, byIndicator := map[string]*declared{}, map[string][]string{}, map[string][]string{}
 	for _, d := range all {
-		id := d.objective.ID()
-		if !wanted[id] {
-			if d.objective.composite() {
-				// Its parts are counted.
-			} else if d.indicator != "" {
-				byIndicator[d.indicator] = append(byIndicator[d.indicator], id)
-			} else {
-				place := d.objective.Service + "/" + d.objective.Environment
-				byPlace[place] = append(byPlace[place], id)
-			}
+		wanted[d.objective.ID()] = d
+	}
+	ids := slices.Sorted(maps.Keys(wanted))
+	for _, id := range ids {
+		switch d := wanted[id]; {
+		case d.objective.composite(): // its parts are counted
+		case d.indicator != "":
+			byIndicator[d.indicator] = append(byIndicator[d.indicator], id)
+		default:
+			place := d.objective.Service + "/" + d.objective.Environment
+			byPlace[place] = append(byPlace[place], id)
 		}
-		wanted[id] = true
-		if err := w.put(ctx, d, now); err != nil {
-			return err
-		}
+	}
+	failed := make([]error, len(ids))
+	atOnce(len(ids), func(i int) { failed[i] = w.put(ctx, wanted[ids[i]], now) })
+	if err := errors.Join(failed...); err != nil {
+		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.byPlace, w.byIndicator = byPlace, byIndicator
 	w.declares++
+	var gone []store.BlobWrite
 	for id, d := range w.declared {
-		if !wanted[id] {
+		if wanted[id] == nil {
 			w.forget(id, d)
+			gone = append(gone, store.BlobWrite{Series: checkpointPrefix + id, Start: time.Unix(0, 0), Remove: true})
+		}
+	}
+	for part := range slices.Chunk(gone, store.MaxWrites) {
+		if err := w.Slots.blobs.Put(ctx, part, nil); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -66,6 +78,7 @@ func (w *Watcher) forget(id string, d *declared) {
 	delete(w.byKey, d.objective.Key())
 	delete(w.seen, id)
 	delete(w.told, id)
+	delete(w.saved, id)
 }
 
 // wanted is every objective as declared. The last of an ID counts.

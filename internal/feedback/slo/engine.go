@@ -389,22 +389,39 @@ func (e *Engine) Load(id string, events *Series) error {
 	if l.slicer != nil && events.Width() > l.objective.SliceWindow {
 		return problem.New(problem.Invalid, "slo.load", "%s: slices of %s cannot be judged from slots of %s", id, l.objective.SliceWindow, events.Width())
 	}
+	fresh := e.loaded(l.objective, events)
+	l.meter, l.slicer, l.first, l.changed = fresh.meter, fresh.slicer, fresh.first, true
+	return nil
+}
+
+// loaded is an objective that has counted a history of events, up to now.
+func (e *Engine) loaded(o *Objective, events *Series) *live {
+	limit := e.now.Add(MaxSkew)
+	if events.width == int64(e.base) && events.phase == 0 && !o.sliced() {
+		events = events.Between(time.Unix(0, 0), limit)
+		_, end := events.Bounds()
+		fresh := e.newLiveAt(o, latest(e.now, end.Add(-e.base)))
+		if first, _ := events.Bounds(); events.Len() > 0 {
+			fresh.begin(first.UnixNano())
+		}
+		fresh.meter.fill(events)
+		return fresh
+	}
 	start := e.now
 	if first, _ := events.Bounds(); events.Len() > 0 && first.Before(e.now) {
 		// Go through history from where it begins to matter, so that every slot
 		// passes the windows as it would have live.
-		start = latest(first, e.now.Add(-2*time.Duration(l.meter.layout.windows[len(l.meter.layout.windows)-1].length))).Truncate(e.base)
+		fresh := e.newLiveAt(o, e.now)
+		start = latest(first, e.now.Add(-2*time.Duration(fresh.meter.layout.windows[len(fresh.meter.layout.windows)-1].length))).Truncate(e.base)
 	}
-	fresh := e.newLiveAt(l.objective, start)
-	limit := e.now.Add(MaxSkew)
+	fresh := e.newLiveAt(o, start)
 	for slot := range events.Slots() {
 		if slot.Time.Before(limit) {
 			fresh.add(slot.Time.UnixNano(), slot.Good, slot.Total, e.base, max(events.width/int64(e.base), 1))
 		}
 	}
 	fresh.meter.advance(e.now.UnixNano())
-	l.meter, l.slicer, l.first, l.changed = fresh.meter, fresh.slicer, fresh.first, true
-	return nil
+	return fresh
 }
 
 // Len is the number of objectives.

@@ -207,6 +207,34 @@ func (m *meter) reported(t int64) (reported, remembered bool) {
 	return floorDiv(t, r.width) <= r.head(m.asOf) && m.cells.get(r.cell(floorDiv(t, r.width))).known > 0, true
 }
 
+// fill counts a history of events in slots of the base width, the last of which
+// begins at asOf at the latest, into an empty meter: what add would do slot by
+// slot while time moves.
+func (m *meter) fill(events *Series) {
+	for i := range m.layout.tiers {
+		r := &m.layout.tiers[i]
+		oldest := r.head(m.asOf) - r.slots + 1
+		for j := events.search(oldest * (r.width / events.width)); j < len(events.index); j++ {
+			p := r.cell(floorDiv(events.index[j]*events.width, r.width))
+			m.cells.set(p, m.cells.get(p).plus(events.cell(j)))
+		}
+	}
+	if p := m.period; p != nil {
+		for j := range events.index {
+			if t := events.index[j] * events.width; t >= p.from && t < p.to {
+				p.sum = p.sum.plus(events.cell(j))
+			}
+		}
+	}
+	m.recount()
+}
+
+// cell is the counts of a slot.
+func (s *Series) cell(i int) cell {
+	total := s.total[i+1] - s.total[i]
+	return cell{bad: total - s.good[i+1] + s.good[i], total: total, known: 1}
+}
+
 // window is the index of the window of a length.
 func (l *layout) window(length time.Duration) (int, bool) {
 	i := slices.IndexFunc(l.windows, func(w windowSpec) bool { return w.length == int64(length) })

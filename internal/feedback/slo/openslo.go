@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"go.yaml.in/yaml/v3"
 
@@ -18,8 +21,9 @@ import (
 
 // File is the text of one YAML file; it may hold several documents.
 type File struct {
-	Name string
-	Data []byte
+	Name   string
+	Data   []byte
+	Before int // lines of the file before Data
 }
 
 // Definitions is what a set of files defines.
@@ -82,12 +86,14 @@ func (d *Definitions) Err() error {
 func Decode(files ...File) *Definitions {
 	r := &resolver{byKind: map[string]map[string]*document{}, slis: map[string]*Indicator{},
 		conditions: map[string]*conditionDef{}, policies: map[string][]AlertPolicy{}, sources: map[string]Definition{}}
-	var docs []*document
-	for _, f := range files {
-		d := &decoder{file: f.Name, visits: 20_000 + 2*len(f.Data)}
-		r.decoders = append(r.decoders, d)
-		docs = append(docs, d.documents(f.Data)...)
-	}
+	parsed := make([][]*document, len(files))
+	r.decoders = make([]*decoder, len(files))
+	atOnce(len(files), func(i int) {
+		f := files[i]
+		r.decoders[i] = &decoder{file: f.Name, before: f.Before, visits: 20_000 + 2*len(f.Data)}
+		parsed[i] = r.decoders[i].documents(f.Data)
+	})
+	docs := slices.Concat(parsed...)
 	for _, doc := range docs {
 		r.register(doc)
 	}
@@ -103,6 +109,29 @@ func Decode(files ...File) *Definitions {
 		r.objectives(doc)
 	}
 	return r.finish()
+}
+
+// few is how many things are not worth more than one goroutine.
+const few = 64
+
+// atOnce does something for each of n numbers, on all processors when there are
+// many.
+func atOnce(n int, do func(i int)) {
+	var next atomic.Int64
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			do(i)
+		}
+	}
+	if n < few {
+		work()
+		return
+	}
+	var all sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(work)
+	}
+	all.Wait()
 }
 
 // The formats of documents.
@@ -253,7 +282,7 @@ func (r *resolver) register(doc *document) {
 	}
 	if first, twice := r.byKind[key][doc.name]; twice && doc.name != "" && doc.format == formatOpenSLO {
 		doc.meta.get("name").errorf("duplicate-name", "there is another %s %q at %s:%d; give one of them another name",
-			doc.kind, doc.name, first.d.file, first.n.Line)
+			doc.kind, doc.name, first.d.file, first.d.line(first.n))
 		return
 	}
 	r.byKind[key][doc.name] = doc
@@ -330,7 +359,7 @@ func (r *resolver) keep(o *Objective, at value, errorsBefore int) {
 	if first, twice := r.ids[o.ID()]; twice {
 		at.errorf("duplicate-name", "there is another objective %q at %s:%d; give one of them another name", o.ID(), first.File, first.Line)
 	}
-	if o.File, o.Line = d.file, at.n.Line; d.errors() > errorsBefore {
+	if o.File, o.Line = d.file, d.line(at.n); d.errors() > errorsBefore {
 		return
 	}
 	r.ids[o.ID()] = o

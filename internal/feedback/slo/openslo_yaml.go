@@ -23,6 +23,7 @@ const (
 // decoder reads one file and gathers what is wrong with it.
 type decoder struct {
 	file     string
+	before   int // lines of the file before what is read
 	findings []problem.Finding
 	visits   int // left
 }
@@ -33,10 +34,13 @@ func (d *decoder) report(severity string, n *yaml.Node, path, code, format strin
 	}
 	f := problem.Finding{File: d.file, Line: 1, Column: 1, Field: path, Severity: severity, Code: code, Message: fmt.Sprintf(format, args...)}
 	if n != nil && n.Line > 0 {
-		f.Line, f.Column = n.Line, n.Column
+		f.Line, f.Column = d.line(n), n.Column
 	}
 	d.findings = append(d.findings, f)
 }
+
+// line is the line of the file that a node is in.
+func (d *decoder) line(n *yaml.Node) int { return d.before + n.Line }
 
 // value is a node with its place; a zero value is an absent field.
 type value struct {

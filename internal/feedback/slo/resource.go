@@ -126,10 +126,9 @@ func ambiguous(c *resource.Checker, objectives []*Objective) {
 	}
 }
 
-// placed is a document as a file of its own in which every line keeps its
-// number.
+// placed is a document of a file, in which it begins at a line.
 func placed(file, text string, line int) File {
-	return File{Name: file, Data: []byte(strings.Repeat("\n", max(0, line-1)) + text)}
+	return File{Name: file, Data: []byte(text), Before: max(0, line-1)}
 }
 
 // applied is what the documents of some kinds that are applied define.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/port/store"
@@ -22,16 +23,17 @@ const (
 	checkpointHeader = 16            // what it counts, and as of when
 )
 
-// Checkpoint keeps the running sums of every objective for the next start.
-func (w *Watcher) Checkpoint(ctx context.Context) error {
+// Checkpoint keeps the running sums of objectives for the next start: of those
+// that were not kept within some time.
+func (w *Watcher) Checkpoint(ctx context.Context, within time.Duration) error {
 	w.feeding.Lock()
 	defer w.feeding.Unlock()
 	w.mu.Lock()
 	var writes []store.BlobWrite
 	saved := map[string]time.Time{}
 	for id, d := range w.declared {
-		if d.objective.composite() {
-			continue // it has nothing of its own to keep
+		if at, ok := w.saved[id]; d.objective.composite() || ok && w.now.Sub(at) < within {
+			continue // a composite has nothing of its own to keep
 		}
 		c, err := w.engine.Checkpoint(id)
 		if err != nil {
@@ -51,7 +53,7 @@ func (w *Watcher) Checkpoint(ctx context.Context) error {
 		writes = writes[n:]
 	}
 	w.mu.Lock()
-	w.saved = saved
+	maps.Copy(w.saved, saved)
 	w.mu.Unlock()
 	return nil
 }

@@ -45,7 +45,7 @@ func TestWatcherEqualsRecount(t *testing.T) {
 			case "pass":
 				h.pass(time.Duration(rapid.SampledFrom([]int{1, 60, 299, 7200, 80000}).Draw(rt, "seconds")) * time.Second)
 			case "checkpoint":
-				h.ok(h.Checkpoint(t.Context()))
+				h.ok(h.Checkpoint(t.Context(), 0))
 			case "restart":
 				h.clock.Advance(time.Duration(rapid.IntRange(0, 400).Draw(rt, "pause")) * time.Minute)
 				h.restart()

@@ -116,7 +116,7 @@ func decodeFile(r *Registry, file string, text []byte) (objects []*Object, findi
 	if len(text) > MaxFile {
 		return fail(1, 1, "too-large", "the file is larger than 1 MiB")
 	}
-	dec := yaml.NewDecoder(bytes.NewReader(text))
+	dec, lines := yaml.NewDecoder(bytes.NewReader(text)), strings.SplitAfter(string(text), "\n")
 	for {
 		var doc yaml.Node
 		err := dec.Decode(&doc)
@@ -134,7 +134,7 @@ func decodeFile(r *Registry, file string, text []byte) (objects []*Object, findi
 		findings = append(findings, found...)
 		if o != nil {
 			var line int
-			o.Text, line = documentText(text, o.Line)
+			o.Text, line = documentText(lines, o.Line)
 			if d, ok := o.Spec.(*Document); ok {
 				d.Line = line
 			}
@@ -158,8 +158,7 @@ func yamlError(err error) (line int, message string) {
 
 // documentText is the part of a file between the separators around a line, and
 // the line it begins in.
-func documentText(text []byte, line int) (string, int) {
-	lines := strings.SplitAfter(string(text), "\n")
+func documentText(lines []string, line int) (string, int) {
 	start, end := min(line-1, len(lines)), len(lines)
 	for i := start; i < len(lines); i++ {
 		if strings.TrimRight(lines[i], " \r\n") == "---" {
