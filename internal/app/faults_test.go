@@ -100,6 +100,15 @@ func (y *yard) write(name, text string) {
 	}
 }
 
+func (y *yard) read(name string) string {
+	y.t.Helper()
+	text, err := os.ReadFile(filepath.Join(y.dir, name))
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	return string(text)
+}
+
 // declare commits a service with more lines of its spec, and other documents.
 func (y *yard) declare(spec string, more ...string) {
 	y.t.Helper()

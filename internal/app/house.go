@@ -206,6 +206,7 @@ func (a *App) assemble() {
 		(&support.Desk{Reader: reader, Clock: a.cfg.Clock}).Operations(),
 		a.parts.pages.Operations(),
 		a.parts.schedules.Operations(),
+		[]operation.Operation{a.replayOperation()},
 		a.feeder.Operations(),
 		api.EventOperations(a.ports.Store),
 		insight.Operations(),

@@ -28,7 +28,7 @@ func localCommands(ops []operation.Operation) []*cobra.Command {
 	objectives.AddCommand(sloValidate(), sloExplain(), sloReplay(), sloExport(ops), sloBacktest(ops), sloSuggest(ops))
 	rollouts := &cobra.Command{Use: "rollout"}
 	rollouts.AddCommand(judgeCommand())
-	return []*cobra.Command{objectives, rollouts, eventsCommand(), oncallCommands(), alertCommands(ops), postmortemCommands(ops), pageCommands(ops)}
+	return []*cobra.Command{objectives, rollouts, eventsCommand(), oncallCommands(ops), alertCommands(ops), postmortemCommands(ops), pageCommands(ops)}
 }
 
 func readFiles(paths []string) ([]slo.File, error) {

@@ -14,11 +14,12 @@ import (
 	"github.com/flyball-dev/flyball/internal/face/cli"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
+	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 )
 
 // oncallCommands answer from files who is on call; they can guard a merge.
-func oncallCommands() *cobra.Command {
+func oncallCommands(ops []operation.Operation) *cobra.Command {
 	c := &cobra.Command{
 		Use: "oncall", Short: "Who is on call, when, and whether anybody is",
 		Long: `Who is on call, when, and whether anybody is.
@@ -64,7 +65,7 @@ and feeds calendars: http://…/calendars/payments.ics
 
 When clocks change, shifts overlap and never leave a gap.`,
 	}
-	c.AddCommand(oncallShifts(), oncallCoverage(), oncallImport())
+	c.AddCommand(oncallShifts(), oncallCoverage(), oncallImport(), oncallReplay(ops))
 	return c
 }
 

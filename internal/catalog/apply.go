@@ -139,6 +139,12 @@ func (a *Applier) gone(ctx context.Context, dir string, seen map[string]bool) ([
 	}
 }
 
+// Applied is an object as it is recorded.
+func Applied(o *resource.Object, commit string) (resource.Applied, error) {
+	spec, err := json.Marshal(o.Spec)
+	return resource.Applied{APIVersion: o.APIVersion, Kind: o.Kind, Metadata: o.Metadata, Spec: spec, Commit: commit, File: o.File, Line: o.Line, Text: o.Text}, err
+}
+
 // Apply records the differences in one append: all of them or none.
 func (a *Applier) Apply(ctx context.Context, actor, dir, commit string, files map[string][]byte) (Report, error) {
 	version, err := a.Log.Version(ctx, stream)
@@ -156,12 +162,11 @@ func (a *Applier) Apply(ctx context.Context, actor, dir, commit string, files ma
 	for _, d := range report.Differences {
 		draft := event.Draft{Type: resource.EventDeleted, Subject: resource.Key(d.Kind, d.Name), Actor: actor, Data: resource.Ref{Kind: d.Kind, Name: d.Name}}
 		if o := d.object; o != nil {
-			spec, err := json.Marshal(o.Spec)
+			applied, err := Applied(o, commit)
 			if err != nil {
 				return report, err
 			}
-			draft.Type = resource.EventApplied
-			draft.Data = resource.Applied{APIVersion: o.APIVersion, Kind: o.Kind, Metadata: o.Metadata, Spec: spec, Commit: commit, File: o.File, Line: o.Line, Text: o.Text}
+			draft.Type, draft.Data = resource.EventApplied, applied
 		}
 		batch.Drafts = append(batch.Drafts, draft)
 	}

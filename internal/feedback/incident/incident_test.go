@@ -224,6 +224,7 @@ func TestScenarios(t *testing.T) {
 			r.incidents(&got)
 			r.replay()
 			r.rebuild()
+			r.unchanged()
 			if got.String() == string(*want) {
 				return
 			} else if !*update {

@@ -3,6 +3,9 @@ package oncall
 import (
 	"maps"
 	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
@@ -104,4 +107,21 @@ func (p Plan) Reachable(person string) bool {
 		return true
 	}
 	return len(p.People[person].Contacts) > 0
+}
+
+// Declared lists the keys of what a file declares, as resource.Key makes them,
+// up to the first document that is no YAML. What else is wrong with it is found
+// when it is loaded.
+func Declared(text string) (keys []string) {
+	documents := yaml.NewDecoder(strings.NewReader(text))
+	for {
+		var d struct {
+			Kind     string
+			Metadata struct{ Name string }
+		}
+		if err := documents.Decode(&d); err != nil {
+			return keys
+		}
+		keys = append(keys, resource.Key(d.Kind, d.Metadata.Name))
+	}
 }
