@@ -10,12 +10,14 @@ package condition
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/ext"
+	"google.golang.org/protobuf/types/known/structpb"
 )
 
 // Bounds on one condition.
@@ -92,24 +94,57 @@ func (l *Language) Holds(condition string, values map[string]any) (bool, error) 
 	return b, nil
 }
 
+// CheckValue says what is wrong with an expression that may give anything.
+func (l *Language) CheckValue(expression string) error {
+	_, err := l.value(expression)
+	return err
+}
+
+// Value evaluates an expression to what JSON can say: nil, a bool, a float64, a
+// text, a []any or a map[string]any.
+func (l *Language) Value(expression string, values map[string]any) (any, error) {
+	program, err := l.value(expression)
+	if err != nil {
+		return nil, err
+	}
+	v, _, err := program.Eval(values)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", expression, err)
+	}
+	plain, err := v.ConvertToNative(reflect.TypeFor[*structpb.Value]())
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", expression, err)
+	}
+	return plain.(*structpb.Value).AsInterface(), nil
+}
+
 func (l *Language) program(condition string) (cel.Program, error) {
+	return l.keep(condition, condition, true)
+}
+
+func (l *Language) value(expression string) (cel.Program, error) {
+	return l.keep("value of "+expression, expression, false)
+}
+
+// keep compiles a text once, under a name of its own.
+func (l *Language) keep(name, condition string, truth bool) (cel.Program, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if program, ok := l.kept[condition]; ok {
+	if program, ok := l.kept[name]; ok {
 		return program, nil
 	}
-	program, err := l.compile(condition)
+	program, err := l.compile(condition, truth)
 	if err != nil {
 		return nil, err
 	}
 	if len(l.kept) >= maxKept {
 		clear(l.kept)
 	}
-	l.kept[condition] = program
+	l.kept[name] = program
 	return program, nil
 }
 
-func (l *Language) compile(condition string) (cel.Program, error) {
+func (l *Language) compile(condition string, truth bool) (cel.Program, error) {
 	if strings.TrimSpace(condition) == "" {
 		return nil, fmt.Errorf("a condition is required, such as %s", l.example)
 	}
@@ -125,7 +160,7 @@ func (l *Language) compile(condition string) (cel.Program, error) {
 		first := issues.Errors()[0]
 		return nil, fmt.Errorf("%q, column %d: %s", condition, first.Location.Column()+1, first.Message)
 	}
-	if ast.OutputType() != cel.BoolType {
+	if truth && ast.OutputType() != cel.BoolType {
 		return nil, fmt.Errorf("%q gives a %s; a condition is true or false", condition, ast.OutputType())
 	}
 	return env.Program(ast, cel.CostLimit(costLimit))

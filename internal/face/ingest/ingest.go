@@ -20,6 +20,8 @@ type Options struct {
 	Intake  *alert.Intake
 	Clock   clock.Clock
 	Version string
+	// Secret is the value of a secret by the name of its environment variable.
+	Secret func(name string) (string, bool)
 }
 
 // Ingest is the face of foreign senders.
@@ -45,7 +47,9 @@ func New(o Options) *Ingest {
 	i.opsgenie()
 	i.mux.HandleFunc("POST /ingest/{key}/alertmanager", i.webhook)
 	i.mux.HandleFunc("POST /ingest/{key}/grafana", i.webhook)
-	i.mux.HandleFunc("POST /ingest/{key}/alert", i.plain)
+	i.mux.HandleFunc("POST /ingest/{key}/datadog", i.datadog)
+	i.mux.HandleFunc("POST /ingest/{key}/sentry", i.sentry)
+	i.mux.HandleFunc("POST /ingest/{key}/alert", i.mapped)
 	i.mux.HandleFunc("/ingest/{key}/heartbeat", i.heartbeat)
 	i.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		i.fail(w, r, problem.New(problem.NotFound, "ingest", "there is nothing at %s %s", r.Method, r.URL.Path).WithNext("docs/alert.md lists the addresses of senders"))
@@ -148,13 +152,6 @@ func (i *Ingest) take(ctx context.Context, in alert.Integration, reports []alert
 
 func (i *Ingest) webhook(w http.ResponseWriter, r *http.Request) {
 	i.receive(w, r, r.PathValue("key"), maxBody, http.StatusOK, func(data []byte) ([]alert.Report, error) { return alert.DecodeWebhook(data) })
-}
-
-func (i *Ingest) plain(w http.ResponseWriter, r *http.Request) {
-	i.receive(w, r, r.PathValue("key"), maxBody, http.StatusAccepted, func(data []byte) ([]alert.Report, error) {
-		one, err := alert.DecodePlain(data)
-		return []alert.Report{one}, err
-	})
 }
 
 // receive decodes a body, records what it says, and answers.

@@ -1,6 +1,9 @@
 package alert
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/kernel/event"
@@ -20,9 +23,12 @@ type posted struct {
 	EndsAt       time.Time         `json:"endsAt"`
 	GeneratorURL string            `json:"generatorURL"`
 	// Grafana's own
-	DashboardURL string `json:"dashboardURL"`
-	PanelURL     string `json:"panelURL"`
-	ValueString  string `json:"valueString"`
+	SilenceURL   string         `json:"silenceURL"`
+	DashboardURL string         `json:"dashboardURL"`
+	PanelURL     string         `json:"panelURL"`
+	ImageURL     string         `json:"imageURL"`
+	Values       map[string]any `json:"values"`
+	ValueString  string         `json:"valueString"`
 }
 
 // DecodeAlertmanager reads what a Prometheus server posts to /api/v2/alerts.
@@ -51,8 +57,14 @@ func DecodeAlertmanager(data []byte, now time.Time) ([]Report, error) {
 // webhook. Such alerts do not end by themselves: their sender says so.
 func DecodeWebhook(data []byte) ([]Report, error) {
 	var body struct {
-		Version string   `json:"version"`
-		Status  string   `json:"status"`
+		Version     string `json:"version"`
+		Status      string `json:"status"`
+		ExternalURL string `json:"externalURL"`
+		// Grafana's own
+		OrgID   int64    `json:"orgId"`
+		Title   string   `json:"title"`
+		State   string   `json:"state"`
+		Message string   `json:"message"`
 		Alerts  []posted `json:"alerts"`
 	}
 	if err := event.Unmarshal(data, &body); err != nil {
@@ -69,6 +81,17 @@ func DecodeWebhook(data []byte) ([]Report, error) {
 	for i, p := range body.Alerts {
 		out[i] = p.report()
 		out[i].EndsAt = time.Time{}
+		if body.OrgID != 0 && len(body.Alerts) == 1 {
+			// Of several, title and message are about all of them.
+			if out[i].Annotations == nil {
+				out[i].Annotations = map[string]string{}
+			}
+			for name, text := range map[string]string{"title": body.Title, "message": body.Message} {
+				if text != "" && out[i].Annotations[name] == "" {
+					out[i].Annotations[name] = clip(text, maxValue)
+				}
+			}
+		}
 		if first(p.Status, body.Status) == "resolved" {
 			out[i].Act = Resolve
 		}
@@ -79,11 +102,23 @@ func DecodeWebhook(data []byte) ([]Report, error) {
 func (p posted) report() Report {
 	r := Report{Labels: p.Labels, Annotations: p.Annotations, StartsAt: p.StartsAt, EndsAt: p.EndsAt,
 		GeneratorURL: first(p.GeneratorURL, p.PanelURL, p.DashboardURL)}
-	if p.ValueString != "" {
+	r.link("dashboard", p.DashboardURL)
+	r.link("panel", p.PanelURL)
+	r.link("image", p.ImageURL)
+	r.link("silence at Grafana", p.SilenceURL)
+	values := p.ValueString
+	if len(p.Values) > 0 {
+		var parts []string
+		for _, name := range slices.Sorted(maps.Keys(p.Values)) {
+			parts = append(parts, name+"="+textOf(p.Values[name]))
+		}
+		values = strings.Join(parts, " ")
+	}
+	if values != "" {
 		if r.Annotations == nil {
 			r.Annotations = map[string]string{}
 		}
-		r.Annotations["values"] = clip(p.ValueString, maxValue)
+		r.Annotations["values"] = clip(values, maxValue)
 	}
 	return r
 }

@@ -37,6 +37,7 @@ type Fired struct {
 	StartsAt     time.Time         `json:"starts_at"`
 	EndsAt       time.Time         `json:"ends_at,omitzero"` // unless said again
 	URL          string            `json:"url,omitempty"`
+	Links        []Link            `json:"links,omitempty"`
 	Runbook      string            `json:"runbook,omitempty"`
 	Reason       string            `json:"reason,omitempty"` // why it ended
 }

@@ -33,6 +33,9 @@ func (i *Intake) fits(work []step) error {
 // weigh is about how many bytes an alert takes in memory.
 func weigh(f Fired) int {
 	n := 500 + len(f.Alert) + len(f.Explanation) + len(f.Key) + len(f.URL) + len(f.Runbook)
+	for _, l := range f.Links {
+		n += 32 + len(l.Text) + len(l.URL)
+	}
 	for _, set := range []map[string]string{f.Labels, f.Annotations} {
 		for name, value := range set {
 			n += 32 + len(name) + len(value)

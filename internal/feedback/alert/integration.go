@@ -26,6 +26,8 @@ type Integration struct {
 	Environment string    `json:"environment,omitempty"`
 	Confined    bool      `json:"confined,omitempty" doc:"it reports for services of its team only, as who made it may act for that team only"`
 	Heartbeat   int64     `json:"heartbeat_seconds,omitempty" doc:"it is a heartbeat: an alert fires when nothing came for so many seconds"`
+	Mapping     string    `json:"mapping,omitempty" doc:"AlertMapping by which its own JSON is read"`
+	SecretEnv   string    `json:"secret_env,omitempty" doc:"environment variable of the server with the secret that signs what it sends"`
 	KeyID       string    `json:"key_id"`         // the public beginning of the key
 	Hash        string    `json:"hash,omitempty"` // SHA-256 of the key; never the key itself
 	Created     time.Time `json:"created,omitzero"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +36,8 @@ type CreateInput struct {
 	Team        string `json:"team" doc:"who is responsible for alerts that name no known service"`
 	Service     string `json:"service" doc:"what alerts belong to that name no known service"`
 	Environment string `json:"environment" doc:"where, for alerts that do not say (default: the last environment on the way)"`
+	Mapping     string `json:"mapping" doc:"AlertMapping by which what is posted to /ingest/KEY/alert is read (default: the plain form)"`
+	SecretEnv   string `json:"secret_env" doc:"environment variable of the server with the secret that signs what it sends (Sentry, PagerDuty); what is not signed is refused then"`
 	Heartbeat   string `json:"heartbeat" doc:"make it a heartbeat: page when nothing came for so long, such as 15m"`
 }
 
@@ -50,7 +53,7 @@ func (c CreatedIntegration) Tell() string {
 		return fmt.Sprintf("%s\nshown this once; have the job call /ingest/%s/heartbeat at least every %s", c.Key, c.Key, time.Duration(c.Heartbeat)*time.Second)
 	}
 	return fmt.Sprintf("%s\nshown this once. It is the routing_key of PagerDuty senders, the GenieKey of Opsgenie senders, the bearer token of a Prometheus"+
-		" (alerting: … authorization), and part of webhook addresses: /ingest/%s/alertmanager, /grafana, /alert", c.Key, c.Key)
+		" (alerting: … authorization), and part of webhook addresses: /ingest/%s/alertmanager, /grafana, /datadog, /sentry, /alert", c.Key, c.Key)
 }
 
 // RevokeInput names a sender.
@@ -229,6 +232,8 @@ func (i *Intake) integration(ctx context.Context, name string) (Integration, err
 	return in, err
 }
 
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+
 func (i *Intake) create(ctx context.Context, c operation.Caller, in CreateInput) (CreatedIntegration, error) {
 	fail := func(format string, args ...any) (CreatedIntegration, error) {
 		return CreatedIntegration{}, problem.New(problem.Invalid, "integration.create", format, args...)
@@ -239,7 +244,16 @@ func (i *Intake) create(ctx context.Context, c operation.Caller, in CreateInput)
 	if in.Environment != "" && !plainName(in.Environment) {
 		return fail("%q is not the name of an environment", clip(in.Environment, 80))
 	}
-	out := CreatedIntegration{Key: newKey(), Integration: Integration{Name: in.Integration, Team: in.Team, Service: in.Service, Environment: in.Environment}}
+	out := CreatedIntegration{Key: newKey(), Integration: Integration{Name: in.Integration, Team: in.Team, Service: in.Service, Environment: in.Environment,
+		Mapping: in.Mapping, SecretEnv: in.SecretEnv}}
+	if in.Mapping != "" {
+		if err := mappingExists(ctx, i.Reader, in.Mapping); err != nil {
+			return CreatedIntegration{}, err
+		}
+	}
+	if in.SecretEnv != "" && !envName.MatchString(in.SecretEnv) {
+		return fail("%q is not the name of an environment variable", clip(in.SecretEnv, 80))
+	}
 	out.Confined = !c.May(operation.Operator, operation.Scope{})
 	if s, err := catalog.GetService(ctx, i.Reader, in.Service); err == nil && !out.speaksFor(s) {
 		return CreatedIntegration{}, problem.New(problem.Denied, "integration.create", "the service %s is not of the team %s", s.Name, in.Team)

@@ -41,6 +41,11 @@ func DecodePagerDuty(data []byte) (PagerDutyEvent, error) {
 			Href string `json:"href"`
 			Text string `json:"text"`
 		} `json:"links"`
+		Images []struct {
+			Src  string `json:"src"`
+			Href string `json:"href"`
+			Alt  string `json:"alt"`
+		} `json:"images"`
 	}
 	if err := event.Unmarshal(data, &body); err != nil {
 		return PagerDutyEvent{}, malformed("an event of PagerDuty's Events API v2", err)
@@ -84,7 +89,11 @@ func DecodePagerDuty(data []byte) (PagerDutyEvent, error) {
 	out.Report.Labels = labels("source", p.Source, "severity", p.Severity, "component", p.Component, "group", p.Group, "class", p.Class, "client", body.Client)
 	out.Report.Annotations = details(p.CustomDetails)
 	for _, l := range body.Links {
+		out.Report.link(l.Text, l.Href)
 		out.Report.Runbook = first(out.Report.Runbook, l.Href)
+	}
+	for _, m := range body.Images {
+		out.Report.link(first(m.Alt, "image"), first(m.Href, m.Src))
 	}
 	for _, name := range []string{"service", "environment", "team"} {
 		if v, ok := p.CustomDetails[name].(string); ok && v != "" {

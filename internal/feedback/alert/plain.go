@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/kernel/event"
-	"github.com/flyball-dev/flyball/internal/kernel/problem"
 )
 
 // DecodePlain reads our own plain form, for senders that have none: one alert
@@ -30,14 +29,9 @@ func DecodePlain(data []byte) (Report, error) {
 	if body.Severity != "" {
 		r.Severity = severityOf(body.Severity)
 	}
-	switch body.Status {
-	case "", "firing", "trigger", "triggered":
-	case "acknowledged", "acknowledge":
-		r.Act = Acknowledge
-	case "resolved", "resolve", "ok":
-		r.Act = Resolve
-	default:
-		return r, problem.New(problem.Invalid, "alert.take", "status is %q; it must be firing, acknowledged or resolved", clip(body.Status, 40))
+	var err error
+	if r.Act, err = actOf(body.Status); err != nil {
+		return r, err
 	}
 	if r.Key == "" && len(r.Labels) == 0 {
 		r.Key = r.Summary

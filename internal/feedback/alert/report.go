@@ -22,6 +22,7 @@ type Report struct {
 	EndsAt       time.Time         `json:"ends_at,omitzero"`        // when it is over unless it is said again; zero: not said
 	GeneratorURL string            `json:"generator_url,omitempty"` // where it comes from
 	Runbook      string            `json:"runbook,omitempty"`
+	Links        []Link            `json:"links,omitempty"`
 	Act          Act               `json:"-"`
 }
 

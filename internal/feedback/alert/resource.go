@@ -36,6 +36,25 @@ type RouteRule struct {
 	Continue    bool     `json:"continue,omitempty"`    // go on: what later rules set wins
 }
 
+// KindMapping is the kind of a mapping.
+const KindMapping = "AlertMapping"
+
+// MappingSpec says how to read alerts out of a sender's own JSON: CEL over body,
+// headers and item.
+type MappingSpec struct {
+	Description string            `json:"description,omitempty"` // one line
+	When        string            `json:"when,omitempty"`        // condition; what it does not hold for is not about an alert
+	Each        string            `json:"each,omitempty"`        // a list, each item of which is an alert; default: the body is one
+	Key         string            `json:"key,omitempty"`         // the sender's name for the alert; default: its labels
+	Summary     string            `json:"summary"`
+	Severity    string            `json:"severity,omitempty"` // a word such as critical or P3
+	Status      string            `json:"status,omitempty"`   // firing, acknowledged or resolved, or a sender's word for it; default firing
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	URL         string            `json:"url,omitempty"`
+	Runbook     string            `json:"runbook,omitempty"`
+}
+
 // Bounds of routes.
 const (
 	maxRules   = 200 // of one route
@@ -55,6 +74,8 @@ func Kinds() []*resource.Kind {
 		Summary:  "where senders' alerts belong and who is paged for them, by rules over labels and catalog",
 		Defaults: func(_ resource.Metadata, s *RouteSpec) { s.Order = cmp.Or(s.Order, usualOrder) },
 		Validate: validateRoute,
+	}), resource.Define(KindMapping, resource.Options[MappingSpec]{
+		Summary: "how to read alerts out of a sender's own JSON", Validate: validateMapping,
 	})}
 }
 
