@@ -113,7 +113,7 @@ func TestMapping(t *testing.T) {
 		body string
 	}{
 		"cannot be read":      {m, `{`},
-		"mapping's when":      {m, `{}`},
+		"mapping's each":      {m, `{}`},
 		"gives no list":       {alert.MappingSpec{Each: "body", Summary: "'x'"}, `{}`},
 		"no such key: title":  {alert.MappingSpec{Key: "'x'", Summary: "body.title"}, `{}`},
 		"status is \"maybe\"": {alert.MappingSpec{Key: "'x'", Status: "'maybe'"}, `{}`},
