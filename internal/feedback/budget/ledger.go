@@ -141,8 +141,8 @@ func (s Share) Short() string {
 // Tell is the ledger in lines.
 func (l Ledger) Tell() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s of %s %s bad %ss of %s to %s spent, %s left", l.Objective, l.amount(l.Adjusted.Bad), allowed(l.Adjusted.Allowed),
-		l.Window, l.Unit, stamp(l.From), stamp(l.Until), percent(l.Adjusted.Remaining))
+	fmt.Fprintf(&b, "%s: %s of %s bad %ss spent over %s, %s left; from %s to %s", l.Objective, l.amount(l.Adjusted.Bad), allowed(l.Adjusted.Allowed),
+		l.Unit, l.Window, percent(l.Adjusted.Remaining), stamp(l.From), stamp(l.Until))
 	if l.Raw.Bad != l.Adjusted.Bad {
 		fmt.Fprintf(&b, " (with what is excluded: %s spent, %s left)", l.amount(l.Raw.Bad), percent(l.Raw.Remaining))
 	}
@@ -177,7 +177,13 @@ func amount(n, scale int64) string {
 	return number(float64(n))
 }
 
-func allowed(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
+// allowed is a number of bad events: with a decimal where that says something.
+func allowed(v float64) string {
+	if v >= 1000 {
+		return number(v)
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64)
+}
 
 func orOpen(t time.Time, otherwise string) string {
 	if t.IsZero() {

@@ -183,7 +183,7 @@ func (b *Backtested) remark(key string, o *slo.Objective, r Records, variants bo
 	}
 	b.note(fmt.Sprintf("recorded of %s in %s: %s, %s", o.Service, o.Environment, plural(known, "incident"), plural(len(r.Deployments), "change")))
 	if known == 0 {
-		b.note("without a recorded incident no page can be a true one: flyball incident declare records one by hand")
+		b.note("without a recorded incident no page can be a true one: flyball incident declare records one by hand, of a service that is declared")
 	}
 	if own > 0 {
 		b.note(fmt.Sprintf("incidents opened by this objective's own alerts: %d of %d. The policy that opened one finds it by itself; what no alert noticed is an incident only if a person declared it", own, known))
