@@ -165,7 +165,8 @@ func (a *App) assemble() {
 	types := slices.Concat(
 		workshop.Types(), workbench.Types(),
 		rollout.Types(a.ports.Runtime, a.ports.Router, a.unpack),
-		[]control.Type{release.StartType(starter.Run), a.restartAction(), a.publishing()},
+		[]control.Type{release.StartType(starter.Run), a.restartAction()},
+		a.publishing(),
 		incident.PageTypes(a.parts.post),
 	)
 	a.executor = control.NewExecutor(reader, types...)

@@ -7,6 +7,7 @@ import (
 	siteadapter "github.com/flyball-dev/flyball/internal/adapter/site"
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/face/statuspage"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/feedback/status"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
@@ -16,18 +17,20 @@ import (
 
 // pages is the desk of status pages.
 func (a *App) pages() *status.Pages {
-	p := &status.Pages{Log: a.log, Reader: a.env.Reader, Clock: a.cfg.Clock, Sync: a.sync, Objectives: a.watcher, Render: statuspage.Render}
+	p := &status.Pages{Log: a.log, Reader: a.env.Reader, Clock: a.cfg.Clock, Sync: a.sync, Objectives: a.watcher, Render: statuspage.Render,
+		Key: a.cfg.ActKey, Mail: &channel.Post{Reader: a.env.Reader, Notifier: a.ports.Notifier, Clock: a.cfg.Clock}}
 	a.env.Sources[status.SourceName] = p.Source
 	return p
 }
 
-// publishing is the action that writes a status page to where it is served from.
-func (a *App) publishing() control.Type {
+// publishing is what is done for status pages: they are written to where they
+// are served from, and subscribers are told.
+func (a *App) publishing() []control.Type {
 	host := a.ports.Sites
 	if host == nil {
 		host = nowhere{}
 	}
-	return status.PublishType(a.parts.pages.Files, host)
+	return []control.Type{status.PublishType(a.parts.pages.Files, host), a.parts.pages.TellType()}
 }
 
 // nowhere is the host of a server that cannot publish.

@@ -31,6 +31,9 @@ const (
 	beatTimeout = 10 * time.Second
 )
 
+// pulseName is the pulse's among processors. It decides nothing.
+const pulseName = "pulse"
+
 // pulse is a processor that only says that processors still get their turn: it
 // waits in the same queue as every controller.
 type pulse struct {
@@ -38,7 +41,7 @@ type pulse struct {
 	last  *atomic.Int64 // Unix nanoseconds
 }
 
-func (pulse) Name() string                                                { return "pulse" }
+func (pulse) Name() string                                                { return pulseName }
 func (pulse) Wakes(event.Event) []string                                  { return nil }
 func (pulse) Active(context.Context, projection.Reader) ([]string, error) { return nil, nil }
 
@@ -51,7 +54,7 @@ func (p pulse) Process(context.Context, *control.Env, string, control.Waking) (t
 // beat has the pulse felt again and again.
 func (a *App) beat(ctx context.Context) error {
 	for {
-		a.controls.Wake("pulse", "server")
+		a.controls.Wake(pulseName, "server")
 		if err := clock.Sleep(ctx, a.cfg.Clock, pulseEvery); err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ func (a *App) chores() []chore {
 		{"scrape targets", 2 * time.Second, a.scrape},
 		{"probes", time.Second, a.parts.probes.Tend},
 		{"pruning", time.Hour, a.prune},
+		{"subscriptions", time.Hour, a.parts.pages.Tend},
 		{"checkpoints", time.Minute, a.checkpoint},
 	}
 }

@@ -35,6 +35,7 @@ var Specs = []struct{ Dir, Type, Page string }{
 	{"internal/feedback/status", "Thresholds", "statuspage"},
 	{"internal/feedback/status", "Target", "statuspage"},
 	{"internal/feedback/status", "S3", "statuspage"},
+	{"internal/feedback/status", "Subscribe", "statuspage"},
 }
 
 // CheckFields reports fields of files that their page does not mention.

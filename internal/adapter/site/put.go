@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"github.com/flyball-dev/flyball/internal/adapter/outbound"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/port/site"
@@ -39,7 +41,9 @@ func NewPut(c clock.Clock, secret func(name string) (string, bool)) *Put {
 	if secret == nil {
 		secret = os.LookupEnv
 	}
+	dialer := &net.Dialer{Timeout: putTimeout / 3, Control: outbound.Control(outbound.Declared)}
 	return &Put{clock: c, secret: secret, client: &http.Client{Timeout: putTimeout,
+		Transport:     &http.Transport{DialContext: dialer.DialContext, ForceAttemptHTTP2: true, IdleConnTimeout: putTimeout, MaxResponseHeaderBytes: 16 << 10},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
@@ -78,7 +82,11 @@ func (p *Put) put(ctx context.Context, t site.Target, to *url.URL, name string, 
 		if errors.As(err, &u) {
 			err = u.Err // without the address
 		}
-		return problem.New(problem.Unavailable, "site.publish", "%s cannot be reached: %w", to.Host, err)
+		kind := problem.Unavailable
+		if errors.Is(err, outbound.ErrAddress) {
+			kind = problem.Invalid
+		}
+		return problem.New(kind, "site.publish", "%s cannot be reached: %w", to.Host, err)
 	}
 	defer res.Body.Close()
 	said, _ := io.ReadAll(io.LimitReader(res.Body, 300))

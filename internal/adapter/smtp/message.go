@@ -55,6 +55,9 @@ func compose(m notify.Message, from *mail.Address, now time.Time) ([]byte, error
 	if t := m.Text.Thread; t != "" {
 		header = append(header, [2]string{"References", "<" + boundary(t) + "." + "thread@" + at + ">"})
 	}
+	if l, ok := m.Text.Find("unsubscribe"); ok { // RFC 2369, RFC 8058
+		header = append(header, [2]string{"List-Unsubscribe", "<" + l.URL + ">"}, [2]string{"List-Unsubscribe-Post", "List-Unsubscribe=One-Click"})
+	}
 	if m.Text.Urgency != notify.Low {
 		header = append(header, [2]string{"Importance", "high"})
 	}

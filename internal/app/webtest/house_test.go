@@ -16,6 +16,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/catalog/access"
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/face/ingest"
+	"github.com/flyball-dev/flyball/internal/face/statuspage"
 	"github.com/flyball-dev/flyball/internal/face/web"
 	"github.com/flyball-dev/flyball/internal/feedback/alert"
 	"github.com/flyball-dev/flyball/internal/feedback/budget"
@@ -181,6 +182,7 @@ func (h *house) open() {
 		(&release.Desk{Log: log, Reader: states, Sync: h.sync}).Operations(),
 		(&rollout.Desk{Log: log, Reader: states, Sync: h.sync}).Operations(),
 		(&incident.Incidents{Log: log, Reader: states, Sync: h.sync, Clock: h.clock, Costs: h.books().Incident, Past: h.watcher.Past}).Operations(),
+		h.statusPages().Operations(),
 		(&runbook.Library{Log: log, Reader: states, Sync: h.sync, Clock: h.clock}).Operations(),
 		(&policy.Policies{Log: log, Reader: states, Sync: h.sync, Clock: h.clock, Budgets: h.watcher.Budgets}).Operations(),
 		h.books().Operations(), h.watcher.Operations(),
@@ -197,6 +199,7 @@ func (h *house) open() {
 	mux.Handle("/api/v1/", face)
 	mux.Handle("/events", face)
 	mux.Handle("/", web.New(web.Options{API: face, Operations: operations, Reader: states, Log: log, Objectives: h.watcher, Signals: h.collector, Clock: h.clock, Logger: quiet}))
+	mux.Handle(statuspage.Path, statuspage.New(statuspage.Options{API: face, Pages: h.statusPages(), Clock: h.clock}))
 	foreign := ingest.New(ingest.Options{API: face, Intake: intake, Clock: h.clock})
 	for _, path := range ingest.Paths {
 		mux.Handle(path, foreign)

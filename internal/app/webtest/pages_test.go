@@ -87,7 +87,7 @@ func (h *house) pages() []shown {
 		h.t.Fatal("the story goes through no runbook")
 	}
 	return []shown{
-		{"runbooks", "/runbooks"},
+		{"runbooks", "/runbooks"}, {"statuspages", "/statuspages"}, {"statuspage", "/statuspages/public?incident=" + incidents[0].Place.Incident},
 		{"runbook", "/runbooks/runs/" + runs[0].Place.Run},
 		{"now", "/"}, {"services", "/services"}, {"service", "/services/checkout"}, {"changes", "/changes"}, {"change", "/changes/" + back.Change},
 		{"change-moving", "/changes/" + moving.Change}, {"run", "/pipelines/" + back.Change + "-r1"}, {"rollouts", "/rollouts"},

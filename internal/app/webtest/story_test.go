@@ -27,7 +27,7 @@ import (
 // ending is the moment at which the story stops and the pages are looked at.
 var ending = time.Date(2026, 11, 20, 14, 32, 0, 0, time.UTC)
 
-const company = `apiVersion: flyball.dev/v1
+var company = `apiVersion: flyball.dev/v1
 kind: Team
 metadata: {name: payments}
 spec:
@@ -118,7 +118,7 @@ spec:
   timeZone: America/New_York
   mayBeEmpty: true
   layers: [{name: nights, start: 2026-11-02, every: 1 day, members: [li, kim], restrictions: [{from: "20:00", to: "06:00"}]}]
-`
+` + publicPage
 
 // story tells what happened, step by step.
 type story struct {
@@ -198,6 +198,7 @@ func (s *story) today() {
 	i := s.newestIncident()
 	s.say(i, incident.EventAcknowledged, "dana", "")
 	s.runbook(i)
+	s.statusPage(i)
 	s.until(s.before(27 * time.Minute))
 	s.say(i, incident.EventNoted, "dana", "the index node answers 503 to one request in four; failing over")
 	s.push("search", "drop the second index", "li", time.Hour)

@@ -34,9 +34,10 @@ const keep = 10 * time.Second
 
 // Server serves pages to everybody, without a token.
 type Server struct {
-	o  Options
-	mu sync.Mutex
-	of map[string]*made
+	o     Options
+	wants limiter // of subscriptions
+	mu    sync.Mutex
+	of    map[string]*made
 }
 
 // made is the files of one page, made at most once at a time.
@@ -51,6 +52,10 @@ func New(o Options) *Server { return &Server{o: o, of: map[string]*made{}} }
 
 // ServeHTTP answers /status/ and what is below it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if page, do, ok := strings.Cut(strings.TrimPrefix(r.URL.Path, Path), "/"); ok && (do == "subscribe" || do == status.DoConfirm || do == status.DoUnsubscribe) {
+		s.subscription(w, r, page, do)
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		s.o.API.Problem(w, r, api.WithStatus(http.StatusMethodNotAllowed, problem.New(problem.Invalid, "status", "status pages are read by GET")))

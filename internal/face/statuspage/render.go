@@ -29,6 +29,9 @@ type sheet struct {
 	Months    []month
 	Month     month
 	Recent    []status.Notice
+
+	Text   string // of an answer to who subscribes
+	Button string // it asks with; empty for none
 }
 
 // month is a page of the history.

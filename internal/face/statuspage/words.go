@@ -29,9 +29,9 @@ func overall(v status.View) string {
 	case status.Major:
 		return "There is a major outage."
 	case status.Partial:
-		return "Some things are not available to some."
+		return "There is a partial outage."
 	case status.Degraded:
-		return "Some things are slower or less reliable than usual."
+		return "Some of it is slower or less reliable than usual."
 	case status.Maintained:
 		return "Maintenance is under way."
 	}

@@ -46,6 +46,10 @@ var states = map[string]struct {
 	// runs
 	"waiting": {"waiting", idle}, "packing": {"packing", moving}, "success": {"passed", good}, "failure": {"failed", bad},
 	"cancelled": {"cancelled", idle}, "skipped": {"skipped", idle}, "done": {"done", good}, "stopped": {"stopped", risk},
+	// status pages
+	"operational": {"operational", good}, "degraded_performance": {"degraded performance", risk}, "partial_outage": {"partial outage", bad},
+	"major_outage": {"major outage", bad}, "under_maintenance": {"under maintenance", moving},
+	"investigating": {"investigating", bad}, "identified": {"identified", risk}, "monitoring": {"monitoring", moving},
 	// services
 	"healthy": {"healthy", good}, "burning": {"burning budget", risk}, "frozen": {"frozen", bad}, "nothing": {"nothing runs", idle},
 	"moving": {"moving", moving}, "pushed": {"pushed", moving}, "built": {"built", moving}, "hold": {"held", moving}, "on": {"went on", good}, "back": {"went back", bad},

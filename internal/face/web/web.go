@@ -104,6 +104,8 @@ func (s *site) routes(mux *http.ServeMux) {
 		"GET /runbooks":                  s.runbookList,
 		"GET /runbooks/runs/{name}":      s.runbookRun,
 		"GET /incidents/{name}":          s.incident,
+		"GET /statuspages":               s.statusList,
+		"GET /statuspages/{name}":        s.statusPage,
 		"GET /oncall":                    s.oncall,
 		"GET /insights":                  s.insights,
 		"GET /policies":                  s.policies,

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/feedback/status"
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
 )
@@ -29,7 +30,7 @@ func TestBad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		set, findings := resource.Load(resource.NewRegistry(slices.Concat(catalog.Kinds(), status.Kinds())...), map[string][]byte{a.Files[0].Name: a.Files[0].Data})
+		set, findings := resource.Load(resource.NewRegistry(slices.Concat(catalog.Kinds(), status.Kinds(), channel.Kinds())...), map[string][]byte{a.Files[0].Name: a.Files[0].Data})
 		if set != nil {
 			t.Errorf("%s was accepted", file)
 		}

@@ -24,7 +24,8 @@ type Situation struct {
 	Spec     PageSpec `json:"spec"`
 	Position int64    `json:"position"` // in the log, of the page as declared
 	Desk     Desk     `json:"desk"`
-	Heard    []Heard  `json:"heard,omitempty"` // of the components' places
+	Heard    []Heard  `json:"heard,omitempty"`   // of the components' places
+	Readers  []Reader `json:"readers,omitempty"` // subscribers that the oldest unsent post is to be sent to next
 }
 
 const (
@@ -40,7 +41,7 @@ func Controller() control.Controller[Situation] {
 		Name: "status",
 		Wakes: func(e event.Event) []string {
 			switch {
-			case event.Matches([]string{"status."}, e.Type):
+			case event.Matches([]string{EventObserved, EventProposed, EventWithdrawn, EventDiscarded, EventPosted, EventAnnounced}, e.Type):
 				if a, err := event.Decode[about](e); err == nil && a.Page != "" {
 					return []string{a.Page}
 				}
@@ -97,7 +98,10 @@ func load(ctx context.Context, r projection.Reader, page string) (Situation, err
 			s.Heard = append(s.Heard, h)
 		}
 	}
-	return s, nil
+	if len(s.Desk.Unsent) > 0 && spec.Subscribe != nil {
+		s.Readers, err = readers(ctx, r, page, s.Desk.Unsent[0].Through)
+	}
+	return s, err
 }
 
 // getPage reads a page as declared, with the environments that its components
@@ -133,6 +137,9 @@ func Decide(v control.View[Situation], now time.Time) control.Plan {
 	d.draft()
 	d.hear()
 	d.publish()
+	if unsent := v.State.Desk.Unsent; len(unsent) > 0 {
+		d.announce(unsent[0])
+	}
 	return d.plan
 }
 

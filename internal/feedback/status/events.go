@@ -13,6 +13,40 @@ const (
 	EventOutdated  = "status.outdated"  // data is Outdated: what was written elsewhere is to be written anew
 )
 
+// The facts about who wants to be told. Their stream is subscribers/PAGE. Only
+// the first has an address; it is erased when the subscription ends.
+const (
+	EventAsked     = "status.asked"     // data is Asking: somebody wants to be told; nothing is sent before they confirm
+	EventConfirmed = "status.confirmed" // data is Subscription
+	EventEnded     = "status.ended"     // data is Subscription: they do not any more
+	EventAnnounced = "status.announced" // data is Announced: how far a post has been sent; stream status/PAGE
+)
+
+// Asking is a subscription somebody asks for.
+type Asking struct {
+	Page       string `json:"page"`
+	Subscriber string `json:"subscriber"` // stands for page, way, address and component; says nothing of the address
+	Way        string `json:"way"`        // email or webhook
+	Address    string `json:"address"`
+	Component  string `json:"component,omitempty"` // empty: everything
+}
+
+// Subscription names one.
+type Subscription struct {
+	Page       string `json:"page"`
+	Subscriber string `json:"subscriber"`
+	Reason     string `json:"reason,omitempty"`
+}
+
+// Announced says to whom a post was sent: all subscribers up to one, by name.
+type Announced struct {
+	Page    string `json:"page"`
+	Number  int    `json:"number"`            // of the post, from 1
+	Through string `json:"through,omitempty"` // subscriber
+	Sent    int    `json:"sent"`              // this time
+	Done    bool   `json:"done,omitempty"`
+}
+
 // State is how a component is, in the words of Statuspage's API.
 type State string
 

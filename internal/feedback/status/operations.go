@@ -55,6 +55,7 @@ type PageInput struct {
 type Sheet struct {
 	Page       string        `json:"page"`
 	Title      string        `json:"title"`
+	Team       string        `json:"team,omitempty"`
 	URL        string        `json:"url,omitempty"`
 	Automatic  bool          `json:"automatic" doc:"what the objectives say goes out without a person"`
 	State      State         `json:"state" doc:"the worst that users are told of a component"`
@@ -219,7 +220,7 @@ func (p *Pages) show(ctx context.Context, _ operation.Caller, in PageInput) (She
 	if err != nil {
 		return Sheet{}, err
 	}
-	out := Sheet{Page: in.Page, Title: spec.Title, URL: spec.URL, Automatic: spec.Automatic, State: Operational, Drafts: append([]Draft{}, d.Drafts...), Open: append([]Notice{}, d.Open...), Targets: []Written{}}
+	out := Sheet{Page: in.Page, Title: spec.Title, Team: spec.Team, URL: spec.URL, Automatic: spec.Automatic, State: Operational, Drafts: append([]Draft{}, d.Drafts...), Open: append([]Notice{}, d.Open...), Targets: []Written{}}
 	for _, c := range spec.Components {
 		x := Compared{Name: c.Name, Title: c.Title, Told: d.State(c.Name), Seen: Operational, Measured: c.Service != ""}
 		if o, ok := d.Observed[c.Name]; ok {
@@ -372,6 +373,9 @@ func (p *Post) states(spec PageSpec, n Notice, said []string) error {
 		}
 	}
 	for _, s := range said {
+		if s == "" {
+			continue // a form's "not affected"
+		}
 		name, state, ok := strings.Cut(s, "=")
 		if !ok || spec.component(name) == nil || !slices.Contains(States, State(state)) {
 			return problem.New(problem.Invalid, "statuspage.post", "%q is not a component of this page with a state", s).

@@ -42,10 +42,10 @@ func TestWhateverHappens(t *testing.T) {
 				if len(s.Open) > 0 && rapid.Bool().Draw(rt, "update") {
 					in.Notice = s.Open[0].Name
 				}
-				r.post(in)
+				r.say(in)
 			case 5:
 				if len(s.Open) > 0 {
-					r.post(status.PostInput{Notice: s.Open[len(s.Open)-1].Name, Phase: "resolved", Text: "over"})
+					r.say(status.PostInput{Notice: s.Open[len(s.Open)-1].Name, Phase: "resolved", Text: "over"})
 				}
 			}
 			r.pass(time.Duration(rapid.IntRange(1, 900).Draw(rt, "seconds")) * time.Second)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
 )
@@ -27,6 +28,7 @@ type PageSpec struct {
 	Settle      time.Duration `json:"settle,omitempty"`      // how long a worse state lasts before it is drafted; default 2m
 	Recovery    time.Duration `json:"recovery,omitempty"`    // how long a better state lasts before it is drafted; default 10m
 	States      Thresholds    `json:"states,omitempty"`      // which state follows from what is measured
+	Subscribe   *Subscribe    `json:"subscribe,omitempty"`   // how users may have updates sent to them; default: not at all, feeds remain
 	Publish     []Target      `json:"publish,omitempty"`     // where the page is written to whenever it changes
 }
 
@@ -155,6 +157,15 @@ func validate(c *resource.Checker, s *PageSpec) {
 	}
 	for i, t := range s.Publish {
 		validateTarget(c, fmt.Sprintf("publish[%d]", i), t)
+	}
+	if s.Subscribe != nil {
+		if !web(s.Subscribe.Server) {
+			c.Errorf("subscribe.server", "required", "say where users reach this server to subscribe, such as https://flyball.example.org")
+		}
+		c.Refers("subscribe.email", channel.Kind, s.Subscribe.Email)
+		if s.Subscribe.Email == "" && !s.Subscribe.Webhook {
+			c.Errorf("subscribe", "required", "say how: name a Channel for email, or allow webhook")
+		}
 	}
 }
 

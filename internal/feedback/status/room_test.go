@@ -14,6 +14,7 @@ import (
 
 	"github.com/flyball-dev/flyball/internal/adapter/memory"
 	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
 	"github.com/flyball-dev/flyball/internal/feedback/maintenance"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
@@ -23,8 +24,10 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
+	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
+	"github.com/flyball-dev/flyball/internal/port/notify"
 	"github.com/flyball-dev/flyball/internal/port/site"
 )
 
@@ -77,6 +80,23 @@ func (c *counts) set(service, name string, kind slo.IndicatorKind, bad, total in
 	c.places[place] = append(c.places[place], s)
 }
 
+// letters takes messages as a mail server or a webhook does.
+type letters struct {
+	got  []notify.Message
+	down bool
+}
+
+func (l *letters) Send(_ context.Context, m notify.Message) (notify.Receipt, error) {
+	if l.down {
+		return notify.Receipt{}, problem.New(problem.Unavailable, "test", "550 %s%s is not known here", m.To.Address, m.To.URL)
+	}
+	if err := notify.Check(m); err != nil {
+		return notify.Receipt{}, err
+	}
+	l.got = append(l.got, m)
+	return notify.Receipt{Status: 250, Answer: "accepted for " + m.To.Address + m.To.URL}, nil
+}
+
 // room is the real room over a store in memory and a virtual clock.
 type room struct {
 	*status.Pages
@@ -87,23 +107,26 @@ type room struct {
 	control *control.Runner
 	counts  *counts
 	shelf   *shelf
+	letters *letters
 }
 
 func projections() []*projection.Projection {
-	return append(status.Projections(), catalog.Projection(), action.Projection(), maintenance.Projection())
+	return append(append(status.Projections(), catalog.Projection(), action.Projection(), maintenance.Projection()), channel.Projections()...)
 }
 
 func newRoom(t *testing.T) *room {
 	c := clock.NewVirtual(start)
 	store := memory.New(memory.Options{Clock: c})
 	t.Cleanup(func() { store.Close() })
-	r := &room{t: t, clock: c, store: store, states: projection.NewRunner(store.Log(), store.States(), projections()...), shelf: &shelf{},
+	r := &room{t: t, clock: c, store: store, states: projection.NewRunner(store.Log(), store.States(), projections()...), shelf: &shelf{}, letters: &letters{},
 		counts: &counts{places: map[string][]slo.Snapshot{}, past: map[string]*slo.Series{}}}
-	r.Pages = &status.Pages{Log: store.Log(), Reader: store.States(), Clock: c, Sync: r.states.CatchUp, Objectives: r.counts, Render: render}
+	r.Pages = &status.Pages{Log: store.Log(), Reader: store.States(), Clock: c, Sync: r.states.CatchUp, Objectives: r.counts, Render: render,
+		Key: []byte("0123456789abcdef0123456789abcdef")}
+	r.Mail = &channel.Post{Reader: store.States(), Notifier: r.letters, Clock: c}
 	env := &control.Env{Log: store.Log(), Reader: store.States(), Sources: map[string]control.Source{status.SourceName: r.Source},
 		Lease: func() event.Lease { return event.Lease{} }, Now: c.Now, Sync: r.states.CatchUp}
 	r.control = control.NewRunner(env, c, slog.New(slog.NewTextHandler(io.Discard, nil)),
-		control.Bind(status.Controller()), control.NewExecutor(store.States(), status.PublishType(r.Files, r.shelf)))
+		control.Bind(status.Controller()), control.NewExecutor(store.States(), status.PublishType(r.Files, r.shelf), r.TellType()))
 	if err := r.control.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +212,7 @@ spec:
 // declare applies a file of resources.
 func (r *room) declare(file string) {
 	r.t.Helper()
-	kinds := slices.Concat(catalog.Kinds(), status.Kinds(), maintenance.Kinds(nil))
+	kinds := slices.Concat(catalog.Kinds(), status.Kinds(), maintenance.Kinds(nil), channel.Kinds())
 	set, findings := resource.Load(resource.NewRegistry(kinds...), map[string][]byte{"resources.yaml": []byte(file)})
 	if set == nil {
 		r.t.Fatal(findings)
@@ -281,7 +304,7 @@ func (r *room) try(who operation.Caller, name string, input any) (any, error) {
 	return nil, nil
 }
 
-func (r *room) post(in status.PostInput) status.Notice {
+func (r *room) say(in status.PostInput) status.Notice {
 	r.t.Helper()
 	in.Page = "public"
 	out, err := r.try(developer, "statuspage.post", in)

@@ -52,6 +52,16 @@ type Desk struct {
 	Posts     int                  `json:"posts,omitempty"`    // so far
 	PostedAt  time.Time            `json:"posted_at,omitzero"` // the last of them
 	Published Outdated             `json:"published,omitzero"` // what was to be written last
+	Unsent    []Unsent             `json:"unsent,omitempty"`   // posts that subscribers have yet to get, oldest first
+}
+
+// Unsent is a post on its way to subscribers.
+type Unsent struct {
+	Number     int       `json:"number"` // of the post, from 1
+	Notice     string    `json:"notice"`
+	Components []string  `json:"components,omitempty"` // the notice is about
+	At         time.Time `json:"at"`
+	Through    string    `json:"through,omitempty"` // subscriber up to whom it was sent
 }
 
 // Heard is what incidents of one place have said in public.
@@ -83,6 +93,7 @@ const (
 	maxUpdates = 500
 	maxDone    = 500
 	maxHeard   = 20
+	maxUnsent  = 50
 )
 
 // about is the part of every fact of a page that says which.
@@ -109,7 +120,7 @@ const (
 // Projections folds desks, notices, and what incidents say.
 func Projections() []*projection.Projection {
 	desks := projection.Define(projection.Fold[Desk]{
-		Name: deskName, Version: 1, Types: []string{EventObserved, EventProposed, EventWithdrawn, EventDiscarded, EventPosted, EventOutdated},
+		Name: deskName, Version: 1, Types: []string{EventObserved, EventProposed, EventWithdrawn, EventDiscarded, EventPosted, EventOutdated, EventAnnounced},
 		Keys: func(e event.Event) []string {
 			a, err := event.Decode[about](e)
 			if err != nil || a.Page == "" {
@@ -147,7 +158,7 @@ func Projections() []*projection.Projection {
 		},
 		Apply: func(_ string, h Heard, e event.Event) (Heard, error) { return h.apply(e) },
 	})
-	return []*projection.Projection{desks, notices, heard}
+	return []*projection.Projection{desks, notices, heard, subscribers()}
 }
 
 func (h Heard) apply(e event.Event) (Heard, error) {
@@ -200,6 +211,9 @@ func (d Desk) apply(e event.Event) (Desk, error) {
 			d.Done = last(append(slices.Clip(d.Done), w.Draft), maxDone)
 		}
 		return d, err
+	case EventAnnounced:
+		a, err := event.Decode[Announced](e)
+		return d.announced(a), err
 	case EventOutdated:
 		d.Published, err = event.Decode[Outdated](e)
 		return d, err
@@ -248,6 +262,23 @@ func (d Desk) posted(p Post, e event.Event) Desk {
 	}
 	if !n.Open() {
 		d.Open = slices.Delete(d.Open, i, i+1)
+	}
+	d.Unsent = last(append(slices.Clip(d.Unsent), Unsent{Number: d.Posts, Notice: n.Name, Components: n.Touched, At: e.Time}), maxUnsent)
+	return d
+}
+
+// announced is the desk after a post was sent to some.
+func (d Desk) announced(a Announced) Desk {
+	d.Unsent = slices.Clone(d.Unsent)
+	for i, u := range d.Unsent {
+		if u.Number != a.Number {
+			continue
+		}
+		d.Unsent[i].Through = a.Through
+		if a.Done {
+			d.Unsent = slices.Delete(d.Unsent, i, i+1)
+		}
+		break
 	}
 	return d
 }

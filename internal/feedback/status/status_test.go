@@ -36,7 +36,7 @@ func TestAPersonsWordsGoOut(t *testing.T) {
 	if _, err := r.try(stranger, "statuspage.post", status.PostInput{Page: "public", Draft: d.ID}); problem.KindOf(err) != problem.Denied {
 		t.Errorf("somebody of another team: %v", err)
 	}
-	n := r.post(status.PostInput{Draft: d.ID, Text: "One of our card processors is down. Invoices work.", Components: []string{"pay=degraded_performance"}})
+	n := r.say(status.PostInput{Draft: d.ID, Text: "One of our card processors is down. Invoices work.", Components: []string{"pay=degraded_performance"}})
 	if n.Name != "n1" || n.Components["pay"] != status.Degraded || n.Updates[0].By != "user:ben" {
 		t.Errorf("posted %+v", n)
 	}
@@ -63,7 +63,7 @@ func TestAPersonsWordsGoOut(t *testing.T) {
 	if d.Notice != "n1" || d.Phase != status.Resolved || d.Text != "Payments works as usual again." {
 		t.Errorf("drafted %+v", d)
 	}
-	r.post(status.PostInput{Draft: d.ID})
+	r.say(status.PostInput{Draft: d.ID})
 	if v := r.view(); v.Overall != status.Operational || len(v.Open) != 0 || len(v.Past) != 1 || v.Past[0].ResolvedAt.IsZero() {
 		t.Errorf("at the end: %+v", v)
 	}
@@ -152,20 +152,20 @@ func TestIncidentsSpeak(t *testing.T) {
 	if d.Text != "Some payments fail. We have found out why." || d.Incident != "inc-checkout-1" || d.Components["pay"] != status.Degraded || d.Notice != "" {
 		t.Errorf("drafted %+v", d)
 	}
-	n := r.post(status.PostInput{Draft: d.ID, Title: "Failing payments", Phase: "identified"})
+	n := r.say(status.PostInput{Draft: d.ID, Title: "Failing payments", Phase: "identified"})
 	r.says("inc-checkout-1", "The fix is on its way.", true)
 	r.pass(10 * time.Second)
 	if d = r.draft(); d.Notice != n.Name || d.Title != "Failing payments" || d.Phase != status.Identified {
 		t.Errorf("the second: %+v", d)
 	}
-	r.post(status.PostInput{Draft: d.ID})
+	r.say(status.PostInput{Draft: d.ID})
 	r.record("incident/checkout.prod", event.Draft{Type: incident.EventResolved, Subject: "incident/inc-checkout-1", Actor: "user:ana",
 		Data: incident.Said{Place: incident.Place{Incident: "inc-checkout-1", Service: "checkout", Environment: "prod"}, Reason: "failed over"}})
 	r.pass(10 * time.Second)
 	if d = r.draft(); d.Phase != status.Resolved || d.Notice != n.Name {
 		t.Errorf("at its end: %+v", d)
 	}
-	r.post(status.PostInput{Draft: d.ID})
+	r.say(status.PostInput{Draft: d.ID})
 	if v := r.view(); len(v.Past) != 1 || len(v.Past[0].Updates) != 3 || v.Past[0].Incident != "" {
 		t.Errorf("%+v", v.Past)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/catalog"
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
@@ -34,6 +35,11 @@ type Pages struct {
 	Render     func(View) (site.Files, error) // the face that makes files of a page
 	// Sync waits until Reader shows the end of the log.
 	Sync func(ctx context.Context) error
+	// Key signs the links by which subscriptions are confirmed and ended; nobody
+	// can subscribe without it.
+	Key channel.Key
+	// Mail brings messages to subscribers.
+	Mail *channel.Post
 }
 
 // View is a page as everybody may see it: nothing else is.
@@ -92,7 +98,7 @@ func (p *Pages) View(ctx context.Context, page string) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	v := View{Name: page, Title: spec.Title, Description: spec.Description, URL: trimSlash(spec.URL), Support: spec.Support,
+	v := View{Name: page, Title: spec.Title, Description: spec.Description, URL: trimSlash(spec.URL), Support: spec.Support, Subscribe: spec.Subscribe,
 		Through: now.UTC().Truncate(time.Hour), PostedAt: desk.PostedAt, Overall: Operational}
 	if v.Zone, err = spec.TimeZone.Location(); err != nil {
 		return v, err
@@ -285,4 +291,13 @@ func (p *Pages) Files(ctx context.Context, page string) (site.Files, error) {
 		return nil, err
 	}
 	return p.Render(v)
+}
+
+// Outline is a page's name, title and ways to subscribe, without what it says.
+func (p *Pages) Outline(ctx context.Context, page string) (View, error) {
+	spec, _, err := catalog.Get[PageSpec](ctx, p.Reader, KindPage, page)
+	if problem.KindOf(err) == problem.NotFound {
+		err = missing(page)
+	}
+	return View{Name: page, Title: spec.Title, Subscribe: spec.Subscribe, Zone: time.UTC}, err
 }

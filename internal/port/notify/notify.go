@@ -86,7 +86,7 @@ const (
 type Link struct {
 	Label string // a word or two, such as Acknowledge
 	URL   string
-	// Act is set on links that do something: "acknowledge" or "resolve". A POST
+	// Act is set on links that do something: "acknowledge", "resolve", "confirm" or "unsubscribe". A POST
 	// to the address does it, a GET asks first, since mail scanners follow links.
 	Act string
 	// Token is the signed permission inside the address of such a link, for
