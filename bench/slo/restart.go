@@ -40,7 +40,7 @@ spec:
 `
 
 const (
-	restarts = 5
+	restarts = 3
 	perFile  = 100
 	quiet    = 3 * time.Second // without work: what follows a start is done
 )

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -16,7 +17,8 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
 )
 
-// Applier turns files into applied resources, whole or not at all.
+// Applier turns files into applied resources, whole or not at all: what is not
+// valid is refused as a whole, and up to event.MaxDrafts changes are one.
 type Applier struct {
 	Log      event.Log
 	Reader   projection.Reader
@@ -158,7 +160,7 @@ func (a *Applier) Apply(ctx context.Context, actor, dir, commit string, files ma
 	if err != nil || len(report.Differences) == 0 {
 		return report, err
 	}
-	batch := event.Batch{Stream: stream, Expect: version}
+	var drafts []event.Draft
 	for _, d := range report.Differences {
 		draft := event.Draft{Type: resource.EventDeleted, Subject: resource.Key(d.Kind, d.Name), Actor: actor, Data: resource.Ref{Kind: d.Kind, Name: d.Name}}
 		if o := d.object; o != nil {
@@ -168,10 +170,15 @@ func (a *Applier) Apply(ctx context.Context, actor, dir, commit string, files ma
 			}
 			draft.Type, draft.Data = resource.EventApplied, applied
 		}
-		batch.Drafts = append(batch.Drafts, draft)
+		drafts = append(drafts, draft)
 	}
-	if _, err := a.Log.Append(ctx, batch); err != nil {
-		return report, err
+	// More than one batch takes are applied in parts. Where that ends in between,
+	// the next time finds the rest.
+	for part := range slices.Chunk(drafts, event.MaxDrafts) {
+		if _, err := a.Log.Append(ctx, event.Batch{Stream: stream, Expect: version, Drafts: part}); err != nil {
+			return report, err
+		}
+		version += int64(len(part))
 	}
 	report.Applied = true
 	return report, a.Sync(ctx)

@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -104,5 +105,22 @@ func TestEnvironmentsComeInTheOrderOfTheWay(t *testing.T) {
 	s := catalog.Service{Name: "checkout", ServiceSpec: catalog.ServiceSpec{Host: "checkout.localhost", Environments: []string{"prod"}}}
 	if s.In("stage") || !s.In("prod") || s.HostIn("stage", false) != "checkout.stage.localhost" || s.HostIn("prod", true) != "checkout.localhost" {
 		t.Error("hosts and environments of a service")
+	}
+}
+
+// More than the log takes at once is applied all the same, and nothing is left.
+func TestApplyMoreThanOneBatch(t *testing.T) {
+	st := memory.New(memory.Options{})
+	fold := projection.NewRunner(st.Log(), st.States(), catalog.Projection())
+	a := &catalog.Applier{Log: st.Log(), Reader: st.States(), Sync: fold.CatchUp, Registry: resource.NewRegistry(catalog.Kinds()...)}
+	var text strings.Builder
+	for i := range event.MaxDrafts + 1 {
+		fmt.Fprintf(&text, "---\napiVersion: flyball.dev/v1\nkind: Team\nmetadata: {name: team-%d}\nspec: {members: [ana]}\n", i)
+	}
+	for _, want := range []int{event.MaxDrafts + 1, 0} {
+		r, err := a.Apply(t.Context(), "user:ana", "flyball", "c1", files("flyball/teams.yaml", text.String()))
+		if err != nil || len(r.Differences) != want {
+			t.Fatalf("%d differences, %v, want %d", len(r.Differences), err, want)
+		}
 	}
 }
