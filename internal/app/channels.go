@@ -9,7 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/flyball-dev/flyball/internal/adapter/ntfy"
+	"github.com/flyball-dev/flyball/internal/adapter/slack"
 	"github.com/flyball-dev/flyball/internal/adapter/smtp"
+	"github.com/flyball-dev/flyball/internal/adapter/teams"
+	"github.com/flyball-dev/flyball/internal/adapter/twilio"
 	"github.com/flyball-dev/flyball/internal/adapter/webhook"
 	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
@@ -22,6 +26,11 @@ func notifiers(c clock.Clock) notify.Router {
 	return notify.Router{
 		notify.KindWebhook: webhook.NewWith(c, secret),
 		notify.KindSMTP:    smtp.New(c, secret),
+		notify.KindSlack:   slack.New(c, secret),
+		notify.KindTeams:   teams.New(c, secret),
+		notify.KindNtfy:    ntfy.New(c, secret),
+		notify.KindSMS:     twilio.New(c, secret),
+		notify.KindVoice:   twilio.New(c, secret),
 	}
 }
 

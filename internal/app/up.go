@@ -214,7 +214,8 @@ func (a *App) Face(version string) (*Face, error) {
 		API: f, Operations: a.Operations, Reader: a.env.Reader, Log: a.log, Objectives: a.watcher, Signals: a.collector,
 		Clock: a.cfg.Clock, Logger: a.cfg.Logger, Version: version, Answers: answers,
 	}))
-	foreign := ingest.New(ingest.Options{API: f, Intake: a.intake, Clock: a.cfg.Clock, Version: version, Secret: secret})
+	foreign := ingest.New(ingest.Options{API: f, Intake: a.intake, Clock: a.cfg.Clock, Version: version,
+		Answers: answers, Reader: a.env.Reader, Secret: secret, Notifier: a.ports.Notifier, Web: a.cfg.Web})
 	for _, path := range ingest.Paths {
 		mux.Handle(path, foreign)
 	}

@@ -116,3 +116,25 @@ func (d *Desk) operation(name string) (operation.Operation, error) {
 	}
 	return operation.Operation{}, problem.New(problem.Internal, "answer", "there is no operation %s", name)
 }
+
+// As gives an answer in the name of whoever has an address of a channel among
+// their contacts: in a room, the permission names nobody.
+func (d *Desk) As(ctx context.Context, a Answer, name, address string) (Answer, error) {
+	specs, entries, err := catalog.List[oncall.PersonSpec](ctx, d.Reader, oncall.KindPerson)
+	if err != nil {
+		return a, err
+	}
+	for i, p := range specs {
+		for _, k := range p.Contacts {
+			if k.Channel == name && k.To == address {
+				a.Person = entries[i].Metadata.Name
+				return d.look(ctx, a)
+			}
+		}
+	}
+	if a.Person == "" {
+		return a, problem.New(problem.Denied, "answer", "no Person has %s of %s among their contacts", address, name).
+			WithNext("add it to yours: {channel: %s, to: %s}", name, address)
+	}
+	return a, nil
+}

@@ -8,10 +8,13 @@ import (
 	"net/http"
 	"strings"
 
+	answers "github.com/flyball-dev/flyball/internal/face/answer"
 	"github.com/flyball-dev/flyball/internal/face/api"
 	"github.com/flyball-dev/flyball/internal/feedback/alert"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
+	"github.com/flyball-dev/flyball/internal/kernel/projection"
+	"github.com/flyball-dev/flyball/internal/port/notify"
 )
 
 // Options are what the face is made from.
@@ -20,8 +23,13 @@ type Options struct {
 	Intake  *alert.Intake
 	Clock   clock.Clock
 	Version string
-	// Secret is the value of a secret by the name of its environment variable.
-	Secret func(name string) (string, bool)
+
+	// For what people answer to a page; without Answers nobody is heard.
+	Answers  *answers.Desk
+	Reader   projection.Reader
+	Secret   notify.Secrets // the value of a secret by the name of its environment variable
+	Notifier notify.Notifier
+	Web      string // address people and services reach this server at
 }
 
 // Ingest is the face of foreign senders.
@@ -37,7 +45,7 @@ const (
 )
 
 // Paths are where the face is to be mounted.
-var Paths = []string{"/api/v2/", "/-/", "/v2/", "/ingest/"}
+var Paths = []string{"/api/v2/", "/-/", "/v2/", "/ingest/", "/telephone/"}
 
 // New makes the face.
 func New(o Options) *Ingest {
@@ -51,6 +59,11 @@ func New(o Options) *Ingest {
 	i.mux.HandleFunc("POST /ingest/{key}/sentry", i.sentry)
 	i.mux.HandleFunc("POST /ingest/{key}/alert", i.mapped)
 	i.mux.HandleFunc("/ingest/{key}/heartbeat", i.heartbeat)
+	if o.Answers != nil {
+		i.mux.HandleFunc("POST /ingest/slack", i.slack)
+		i.mux.HandleFunc("POST /telephone/{channel}", i.calls)
+		i.mux.HandleFunc("POST /telephone/{channel}/answer", i.answered)
+	}
 	i.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		i.fail(w, r, problem.New(problem.NotFound, "ingest", "there is nothing at %s %s", r.Method, r.URL.Path).WithNext("docs/alert.md lists the addresses of senders"))
 	})

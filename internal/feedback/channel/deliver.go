@@ -137,7 +137,7 @@ func (p *Post) one(ctx context.Context, l Letter, k Contact) (Delivery, error) {
 		if i > 0 || len(targets) > 1 {
 			id = l.ID + "-" + t.Short()
 		}
-		r, failed := p.send(ctx, notify.Message{ID: id, To: t.Target, Body: l.Body, Text: l.Text})
+		r, failed := p.send(ctx, notify.Message{ID: id, To: t.Target, Body: l.Body, Text: l.textFor(t.Target)})
 		key := id + " " + k.Channel
 		if failed == nil {
 			out = Delivery{Receipt: r, Channel: k.Channel, To: masked(k), Repeat: p.repeats(l, t.Target, key)}
@@ -153,6 +153,16 @@ func (p *Post) one(ctx context.Context, l Letter, k Contact) (Delivery, error) {
 		return out, nil
 	}
 	return out, err
+}
+
+// textFor is the text for a target. In a room nobody knows who reads it: links
+// that act are left to channels that say who has pressed them.
+func (l Letter) textFor(t notify.Target) notify.Text {
+	text := l.Text
+	if l.Person == "" && (t.Slack == nil || t.Slack.SigningSecretEnv == "") {
+		text.Links = slices.DeleteFunc(slices.Clone(text.Links), func(k notify.Link) bool { return k.Act != "" })
+	}
+	return text
 }
 
 // target is a target with what the room knows of it.
@@ -180,7 +190,9 @@ func (p *Post) targets(ctx context.Context, l Letter, k Contact) ([]target, erro
 	// The address of a channel's service is declared in git, whoever the letter
 	// is for; only a webhook's is the reader's own.
 	t.Class = notify.Declared
-	t.Callback = p.Address("/ingest/" + spec.Kind() + "/" + k.Channel)
+	if spec.Voice != nil {
+		t.Callback = p.Address("/telephone/" + k.Channel)
+	}
 	return []target{{Target: t}}, nil
 }
 
@@ -214,7 +226,7 @@ func masked(k Contact) string {
 // repeats reports whether an accepted letter may have been accepted before by a
 // receiver that cannot tell.
 func (p *Post) repeats(l Letter, t notify.Target, key string) bool {
-	if notify.Deduplicates(t.Kind()) {
+	if t.Deduplicates() {
 		return false
 	}
 	p.mu.Lock()

@@ -98,7 +98,9 @@ func (s Settings) Kind() string {
 	return kind
 }
 
-// Deduplicates reports whether receivers of a kind drop a message they have
-// seen, by its identifier: webhooks do by their contract, mail systems by the
-// Message-ID. What others get twice is counted.
-func Deduplicates(kind string) bool { return kind == KindWebhook || kind == KindSMTP }
+// Deduplicates reports whether the receiver drops a message it has seen, by its
+// identifier: webhooks do by their contract, mail systems by the Message-ID, Slack
+// by a bot's client_msg_id. What others get twice is counted.
+func (s Settings) Deduplicates() bool {
+	return s.Kind() == KindWebhook || s.SMTP != nil || s.Slack != nil && s.Slack.TokenEnv != ""
+}
