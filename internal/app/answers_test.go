@@ -92,7 +92,7 @@ spec: {voice: {url: %[2]q, accountSid: AC1, tokenEnv: TWILIO_TOKEN, from: "+4930
 		}
 	}
 	for first.Text != "SEV1 users wait" {
-		if err := json.Unmarshal(within(t, messages), &first); err != nil {
+		if err := json.Unmarshal(arrived(t, messages), &first); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -114,17 +114,17 @@ spec: {voice: {url: %[2]q, accountSid: AC1, tokenEnv: TWILIO_TOKEN, from: "+4930
 	if res := press("U0BEN", "s1gned"); res.StatusCode != http.StatusOK {
 		t.Errorf("a stranger's button: %s", res.Status)
 	}
-	y.says(within(t, replies), "no Person has U0BEN of chat")
+	y.says(arrived(t, replies), "no Person has U0BEN of chat")
 	if res := press("U0ANA", "s1gned"); res.StatusCode != http.StatusOK {
 		t.Errorf("the button: %s", res.Status)
 	}
-	y.says(within(t, replies), "You have it since")
+	y.says(arrived(t, replies), "You have it since")
 
 	// The key of the telephone.
 	action := regexp.MustCompile(`action="([^"]+)"`)
 	var gather string
 	for {
-		form := within(t, calls)
+		form := arrived(t, calls)
 		if strings.Contains(form.Get("Twiml"), "errors") {
 			gather = strings.ReplaceAll(action.FindStringSubmatch(form.Get("Twiml"))[1], "&amp;", "&")
 			break
@@ -172,8 +172,8 @@ spec: {voice: {url: %[2]q, accountSid: AC1, tokenEnv: TWILIO_TOKEN, from: "+4930
 	}
 }
 
-// within is what comes through a channel before the limit.
-func within[T any](t *testing.T, c <-chan T) (v T) {
+// arrived is what comes through a channel before the limit.
+func arrived[T any](t *testing.T, c <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-c:
