@@ -61,6 +61,7 @@ type Config struct {
 	Resources string      // directory of resources in a service's repository; default flyball
 	Web       string      // address of the pages, for links in messages
 	ActKey    channel.Key // signs links in messages that acknowledge and resolve; without it there are none
+	PushKey   string      // public key that browsers sign up for push with, base64url; empty: they cannot
 	Hosts     []string    // names the server may be addressed by, besides addresses and localhost
 	Holder    string      // who this server is, among those that share a store
 	// Prometheus is the address of the metrics server that is asked when an

@@ -1,7 +1,10 @@
 package app
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"net/url"
@@ -10,11 +13,13 @@ import (
 	"strings"
 
 	"github.com/flyball-dev/flyball/internal/adapter/ntfy"
+	"github.com/flyball-dev/flyball/internal/adapter/shoutrrr"
 	"github.com/flyball-dev/flyball/internal/adapter/slack"
 	"github.com/flyball-dev/flyball/internal/adapter/smtp"
 	"github.com/flyball-dev/flyball/internal/adapter/teams"
 	"github.com/flyball-dev/flyball/internal/adapter/twilio"
 	"github.com/flyball-dev/flyball/internal/adapter/webhook"
+	"github.com/flyball-dev/flyball/internal/adapter/webpush"
 	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
@@ -22,7 +27,7 @@ import (
 )
 
 // notifiers are the ways out, by kind of channel.
-func notifiers(c clock.Clock) notify.Router {
+func notifiers(c clock.Clock, push *ecdsa.PrivateKey) notify.Router {
 	return notify.Router{
 		notify.KindWebhook: webhook.NewWith(c, secret),
 		notify.KindSMTP:    smtp.New(c, secret),
@@ -31,6 +36,9 @@ func notifiers(c clock.Clock) notify.Router {
 		notify.KindNtfy:    ntfy.New(c, secret),
 		notify.KindSMS:     twilio.New(c, secret),
 		notify.KindVoice:   twilio.New(c, secret),
+
+		notify.KindWebPush:  webpush.New(c, push),
+		notify.KindShoutrrr: shoutrrr.New(c, secret),
 	}
 }
 
@@ -58,6 +66,29 @@ func secret(name string) (string, bool) {
 
 // actKeySize is that of the hash it is used with.
 const actKeySize = 32
+
+// pushKey is the key that push services know the server by, kept in a file.
+// Browsers that have signed up are bound to it.
+func pushKey(state string) (*ecdsa.PrivateKey, error) {
+	file := filepath.Join(state, "push.key")
+	if b, err := os.ReadFile(file); err == nil {
+		if parsed, err := x509.ParsePKCS8PrivateKey(b); err == nil {
+			if key, ok := parsed.(*ecdsa.PrivateKey); ok && key.Curve == elliptic.P256() {
+				return key, nil
+			}
+		}
+		return nil, problem.New(problem.Invalid, "up", "%s holds no key of P-256", file).WithNext("remove it: a new one is made, and browsers must sign up again")
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	b, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return key, os.WriteFile(file, b, 0o600)
+}
 
 // actKey is the key that signs links which act, kept in a file that only the
 // server's user can read. Whoever removes it makes all links given out worthless.

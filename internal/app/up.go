@@ -19,6 +19,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/adapter/ocilayout"
 	"github.com/flyball-dev/flyball/internal/adapter/probe"
 	"github.com/flyball-dev/flyball/internal/adapter/sqlite"
+	"github.com/flyball-dev/flyball/internal/adapter/webpush"
 	"github.com/flyball-dev/flyball/internal/agent"
 	"github.com/flyball-dev/flyball/internal/face/answer"
 	"github.com/flyball-dev/flyball/internal/face/api"
@@ -123,14 +124,22 @@ func RunUp(ctx context.Context, o UpOptions) error {
 	if err != nil {
 		return err
 	}
+	push, err := pushKey(state)
+	if err != nil {
+		return err
+	}
+	publicPush, err := webpush.PublicKey(push)
+	if err != nil {
+		return err
+	}
 	metrics := openMetrics(o, state, filepath.Join(agentConfig.Dir, "agent.sock"))
 	defer metrics.Close()
 	a, err := New(Config{
-		State: state, Resources: o.Resources, Web: or(o.URL, "http://"+listener.Addr().String()), ActKey: key, Hosts: o.Hosts, Holder: hostname + ":" + state, Metrics: o.Metrics, Prometheus: o.Prometheus, Heartbeat: o.Heartbeat, HeartbeatEvery: o.HeartbeatEvery, Clock: o.Clock, Logger: o.Logger,
+		State: state, Resources: o.Resources, Web: or(o.URL, "http://"+listener.Addr().String()), ActKey: key, PushKey: publicPush, Hosts: o.Hosts, Holder: hostname + ":" + state, Metrics: o.Metrics, Prometheus: o.Prometheus, Heartbeat: o.Heartbeat, HeartbeatEvery: o.HeartbeatEvery, Clock: o.Clock, Logger: o.Logger,
 		Claim: func(ctx context.Context, e int64) error { epoch.Store(e); return client.Claim(ctx) },
 	}, Ports{
 		Store: st, Runtime: local.NewWorkloads(client), Router: router, Measures: local.NewSource(client),
-		Steps: local.NewSteps(filepath.Join(state, "steps")), Images: images, Notifier: notifiers(o.Clock),
+		Steps: local.NewSteps(filepath.Join(state, "steps")), Images: images, Notifier: notifiers(o.Clock, push),
 		Metrics: metrics, Engine: remoteEngine(o.Clock, o.Version), Prober: probe.New(o.Clock), Open: opener(o.Repository), Sites: sites(o.Clock),
 	})
 	if err != nil {
@@ -212,7 +221,7 @@ func (a *App) Face(version string) (*Face, error) {
 	answers := &answer.Desk{API: f, Operations: a.Operations, Reader: a.env.Reader, Key: a.cfg.ActKey, Clock: a.cfg.Clock}
 	mux.Handle("/", web.New(web.Options{
 		API: f, Operations: a.Operations, Reader: a.env.Reader, Log: a.log, Objectives: a.watcher, Signals: a.collector,
-		Clock: a.cfg.Clock, Logger: a.cfg.Logger, Version: version, Answers: answers,
+		Clock: a.cfg.Clock, Logger: a.cfg.Logger, Version: version, Answers: answers, PushKey: a.cfg.PushKey,
 	}))
 	foreign := ingest.New(ingest.Options{API: f, Intake: a.intake, Clock: a.cfg.Clock, Version: version,
 		Answers: answers, Reader: a.env.Reader, Secret: secret, Notifier: a.ports.Notifier, Web: a.cfg.Web})

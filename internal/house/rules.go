@@ -174,6 +174,7 @@ var Guards = []Guard{
 		"resources are decoded in one place, with file, line and column; the others read or write foreign documents, or have a key of two shapes"},
 	{"github.com/go-json-experiment/", []string{"internal/kernel/event"}, "events are decoded by the million, and this is what encoding/json is to become; nobody else needs to know"},
 	{"cel.dev/cel-go/", []string{"internal/flow/pipeline", "internal/catalog/condition"}, "conditions are compiled and bounded in one place; pipelines speak the language of GitHub Actions on top of it"},
+	{"github.com/nicholas-fedor/", []string{"internal/adapter"}, "the long tail of channels is one adapter"},
 	{"github.com/chromedp/", nil, "a browser is for tests"},
 	{"pgregory.net/rapid", nil, "properties are for tests"},
 }

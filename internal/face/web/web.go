@@ -54,6 +54,7 @@ type Options struct {
 	Clock      clock.Clock
 	Logger     *slog.Logger // nil: slog.Default
 	Version    string       // of the program
+	PushKey    string       // that browsers sign up for push with, base64url; empty: they cannot
 	Answers    *answer.Desk // links in messages; nil: there are none
 }
 
@@ -122,6 +123,8 @@ func (s *site) routes(mux *http.ServeMux) {
 	}
 	mux.HandleFunc("GET /reports/{file}", s.reportFile)
 	mux.HandleFunc("POST /operations/{name}", s.perform)
+	mux.Handle("GET /push", s.page(s.push))
+	mux.HandleFunc("GET /push-worker.js", s.pushWorker)
 	mux.HandleFunc("GET "+channel.ActPath+"{token}", s.actPage)
 	mux.HandleFunc("POST "+channel.ActPath+"{token}", s.act)
 	mux.HandleFunc("GET /sign-in", s.signInPage)

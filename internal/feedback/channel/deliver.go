@@ -135,7 +135,7 @@ func (p *Post) one(ctx context.Context, l Letter, k Contact) (Delivery, error) {
 	for i, t := range targets {
 		id := l.ID
 		if i > 0 || len(targets) > 1 {
-			id = l.ID + "-" + t.Short()
+			id = l.ID + "-" + t.browser.ID
 		}
 		r, failed := p.send(ctx, notify.Message{ID: id, To: t.Target, Body: l.Body, Text: l.textFor(t.Target)})
 		key := id + " " + k.Channel
@@ -168,11 +168,8 @@ func (l Letter) textFor(t notify.Target) notify.Text {
 // target is a target with what the room knows of it.
 type target struct {
 	notify.Target
-	subscription string // identifier of a browser's subscription
+	browser Browser // of a push
 }
-
-// Short tells targets of one contact apart.
-func (t target) Short() string { return t.subscription }
 
 func (p *Post) targets(ctx context.Context, l Letter, k Contact) ([]target, error) {
 	t := notify.Target{URL: k.URL, SecretEnv: k.SecretEnv, Class: l.Class}
@@ -192,6 +189,9 @@ func (p *Post) targets(ctx context.Context, l Letter, k Contact) ([]target, erro
 	t.Class = notify.Declared
 	if spec.Voice != nil {
 		t.Callback = p.Address("/telephone/" + k.Channel)
+	}
+	if spec.WebPush != nil {
+		return p.browsersOf(ctx, t, k.To)
 	}
 	return []target{{Target: t}}, nil
 }
@@ -258,10 +258,14 @@ func (p *Post) doubt(key string) {
 	}
 }
 
-// failed records that a channel did not accept, so that it shows.
+// failed records that a channel did not accept, so that it shows; and that a
+// browser is gone, if that is why.
 func (p *Post) failed(ctx context.Context, l Letter, k Contact, t target, err error) {
 	if p.Log == nil || k.Channel == "" {
 		return
+	}
+	if t.browser.ID != "" && problem.KindOf(err) == problem.Invalid {
+		_ = recordBrowser(ctx, p.Log, "controller:action", l.ID, EventUnsubscribed, Browser{ID: t.browser.ID, Channel: t.browser.Channel, Person: t.browser.Person})
 	}
 	// That it cannot be recorded is no reason not to try the next contact.
 	_, _ = p.Log.Append(ctx, event.Batch{Stream: stream(k.Channel), Expect: event.AnyVersion, Drafts: []event.Draft{{

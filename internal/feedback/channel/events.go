@@ -4,6 +4,9 @@ package channel
 const (
 	EventFailed = "channel.failed" // data is Failed: a message was not accepted
 	EventTested = "channel.tested" // data is Tested: somebody tried the channel
+
+	EventSubscribed   = "channel.subscribed"   // data is Browser: one has signed up for push
+	EventUnsubscribed = "channel.unsubscribed" // data is Browser: it has signed off, or its push service says that it is gone
 )
 
 // Failed is a message that a channel did not accept. Whether it is tried again

@@ -61,6 +61,12 @@ func (d *Desk) Operations() []operation.Operation {
 			Noun: "channel", Verb: "test", Summary: "Send a test message, and say what came of it", Role: operation.Operator, Write: true,
 			Help: "  flyball channel test mail --to ana@example.org", Handle: d.test,
 		}),
+		operation.Define(operation.Spec[SubscribeInput, Subscribed]{
+			Noun: "channel", Verb: "subscribe", Summary: "Have pages pushed to a browser; its page /push does this", Role: operation.Viewer, Write: true, Handle: d.subscribe,
+		}),
+		operation.Define(operation.Spec[UnsubscribeInput, Subscribed]{
+			Noun: "channel", Verb: "unsubscribe", Summary: "Have no more pages pushed to a browser of yours", Role: operation.Viewer, Write: true, Handle: d.unsubscribe,
+		}),
 	}
 }
 

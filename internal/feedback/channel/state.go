@@ -27,7 +27,7 @@ const ProjectionName = "channel"
 
 // Projections are the folds of this room.
 func Projections() []*projection.Projection {
-	return []*projection.Projection{projection.Define(projection.Fold[Traffic]{
+	return []*projection.Projection{browsers(), projection.Define(projection.Fold[Traffic]{
 		Name: ProjectionName, Version: 1, Types: []string{action.EventSucceeded, EventFailed, EventTested},
 		Keys: func(e event.Event) []string {
 			if c := about(e); c != "" {
