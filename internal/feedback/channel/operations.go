@@ -62,10 +62,10 @@ func (d *Desk) Operations() []operation.Operation {
 			Help: "  flyball channel test mail --to ana@example.org", Handle: d.test,
 		}),
 		operation.Define(operation.Spec[SubscribeInput, Subscribed]{
-			Noun: "channel", Verb: "subscribe", Summary: "Have pages pushed to a browser; its page /push does this", Role: operation.Viewer, Write: true, Handle: d.subscribe,
+			Noun: "channel", Verb: "subscribe", Summary: "Have pages pushed to a browser; its page /push does this", Role: operation.Developer, Write: true, Handle: d.subscribe,
 		}),
 		operation.Define(operation.Spec[UnsubscribeInput, Subscribed]{
-			Noun: "channel", Verb: "unsubscribe", Summary: "Have no more pages pushed to a browser of yours", Role: operation.Viewer, Write: true, Handle: d.unsubscribe,
+			Noun: "channel", Verb: "unsubscribe", Summary: "Have no more pages pushed to a browser of yours", Role: operation.Developer, Write: true, Handle: d.unsubscribe,
 		}),
 	}
 }
