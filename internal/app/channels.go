@@ -26,9 +26,10 @@ import (
 	"github.com/flyball-dev/flyball/internal/port/notify"
 )
 
-// notifiers are the ways out, by kind of channel.
+// notifiers are the ways out, by kind of channel; without the key that browsers
+// have signed up for, they cannot be reached.
 func notifiers(c clock.Clock, push *ecdsa.PrivateKey) notify.Router {
-	return notify.Router{
+	out := notify.Router{
 		notify.KindWebhook: webhook.NewWith(c, secret),
 		notify.KindSMTP:    smtp.New(c, secret),
 		notify.KindSlack:   slack.New(c, secret),
@@ -37,9 +38,12 @@ func notifiers(c clock.Clock, push *ecdsa.PrivateKey) notify.Router {
 		notify.KindSMS:     twilio.New(c, secret),
 		notify.KindVoice:   twilio.New(c, secret),
 
-		notify.KindWebPush:  webpush.New(c, push),
 		notify.KindShoutrrr: shoutrrr.New(c, secret),
 	}
+	if push != nil {
+		out[notify.KindWebPush] = webpush.New(c, push)
+	}
+	return out
 }
 
 // maxSecret bounds a secret in a file.

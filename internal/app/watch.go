@@ -311,7 +311,7 @@ func (f watchFlags) watcher(server string, say io.Writer) (*watcher, error) {
 		return nil, cli.Usage("use --every 30s --tolerate 2", "--every is at least 1s, --tolerate at least 1")
 	}
 	c := clock.Wall()
-	w := &watcher{server: strings.TrimRight(server, "/"), every: f.every, tolerate: f.tolerate, file: f.file, notifier: notifiers(c), clock: c, say: say,
+	w := &watcher{server: strings.TrimRight(server, "/"), every: f.every, tolerate: f.tolerate, file: f.file, notifier: notifiers(c, nil), clock: c, say: say,
 		client: &http.Client{Timeout: min(max(f.every, 5*time.Second), 15*time.Second), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	for _, h := range f.hooks {
 		w.places = append(w.places, notify.Target{URL: h, SecretEnv: f.secretEnv, Class: notify.Declared})
