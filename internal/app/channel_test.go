@@ -7,7 +7,9 @@ import (
 	"mime/quotedprintable"
 	"net/http"
 	"net/http/httptest"
+	netmail "net/mail"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,8 +77,9 @@ spec:
 	if res.StatusCode != http.StatusOK {
 		t.Fatalf("the alert was not taken: %s", res.Status)
 	}
-	page := mail.Wait(t, 2, limit)[1]
+	mails := mail.Wait(t, 2, limit)
 	byMail := time.Since(began)
+	page := mails[slices.IndexFunc(mails, func(m *netmail.Message) bool { return !strings.HasPrefix(m.Header.Get("Subject"), "Test of channel") })]
 	byHook := (<-called).Sub(began)
 	t.Logf("paged after %s by mail, after %s by webhook", byMail.Round(time.Millisecond), byHook.Round(time.Millisecond))
 	// A second is the aim; a machine that does other things is given more.

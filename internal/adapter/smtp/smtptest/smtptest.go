@@ -35,6 +35,8 @@ const (
 	Password = "s3cret"
 )
 
+const exim = "/usr/sbin/exim4"
+
 // Server is a mail server.
 type Server struct {
 	Dir    string
@@ -57,6 +59,9 @@ func (s *Server) Settings(passwordEnv string) notify.Settings {
 // New starts a server.
 func New(t testing.TB) *Server {
 	t.Helper()
+	if _, err := os.Stat(exim); err != nil {
+		t.Fatalf("%v: scripts/need exim4=exim4-daemon-light installs it", err)
+	}
 	// Exim drops to a user of its own, who must reach its files.
 	dir, err := os.MkdirTemp("/tmp", "flyball-exim-")
 	if err != nil {
@@ -73,12 +78,7 @@ func New(t testing.TB) *Server {
 		}
 	}
 	s.certificate(t)
-	user, privilege := "", "deliver_drop_privilege = true\n"
-	if os.Geteuid() == 0 {
-		privilege = ""
-		user = "\n  user = Debian-exim\n  group = Debian-exim"
-	}
-	config := strings.NewReplacer("DIR", dir, "USER", user, "PRIVILEGE", privilege).Replace(configuration)
+	config := strings.ReplaceAll(configuration, "DIR", dir)
 	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,11 @@ func (s *Server) serve(l net.Listener) {
 		if err != nil {
 			return
 		}
-		cmd := exec.Command("/usr/sbin/exim4", "-bs", "-C", filepath.Join(s.Dir, "conf"))
+		command := []string{exim, "-bs", "-C", filepath.Join(s.Dir, "conf")}
+		if os.Geteuid() != 0 { // it gives its files to a user of its own
+			command = append([]string{"sudo", "-n"}, command...)
+		}
+		cmd := exec.Command(command[0], command[1:]...)
 		cmd.Stdin, cmd.Stdout = file, file
 		s.mu.Lock()
 		err = cmd.Start()
@@ -134,7 +138,7 @@ func (s *Server) serve(l net.Listener) {
 	}
 }
 
-// Mails are the mails that were delivered so far.
+// Mails are the mails that were delivered so far, in no order.
 func (s *Server) Mails() (out []*mail.Message) {
 	files, _ := filepath.Glob(filepath.Join(s.Dir, "mail", "new", "*"))
 	for _, f := range files {
@@ -200,7 +204,7 @@ tls_privatekey = DIR/key.pem
 tls_advertise_hosts = *
 auth_advertise_hosts = ${if eq{$tls_in_cipher}{}{}{*}}
 acl_smtp_rcpt = rcpt
-PRIVILEGEkeep_environment =
+keep_environment =
 begin acl
 rcpt:
   require authenticated = *
@@ -216,7 +220,9 @@ begin transports
 keep:
   driver = appendfile
   maildir_format
-  directory = DIR/mailUSER
+  directory = DIR/mail
+  user = Debian-exim
+  group = Debian-exim
 begin authenticators
 plain:
   driver = plaintext
