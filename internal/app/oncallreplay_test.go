@@ -52,4 +52,20 @@ func TestOncallReplay(t *testing.T) {
 		t.Error("a wrong file was replayed")
 	}
 	y.says(errs, "proposed.yaml:1:", "a target is one of person, schedule")
+	// A route that takes the alert for a ticket leaves nobody paged; one that
+	// sends it elsewhere has others paged.
+	y.write("proposed.yaml", `{apiVersion: flyball.dev/v1, kind: AlertRoute, metadata: {name: quiet}, spec: {rules: [{name: all, match: 'service.name == "web"', severity: ticket}]}}`)
+	out, errs, code = y.run("oncall", "replay", "proposed.yaml")
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	y.says(out, "1 page recorded, 0 rehearsed", "vanishes", "ana")
+	y.write("proposed.yaml", `{apiVersion: flyball.dev/v1, kind: AlertRoute, metadata: {name: other}, spec: {rules: [{name: all, match: 'service.name == "web"', policy: ben}]}}
+---
+{apiVersion: flyball.dev/v1, kind: EscalationPolicy, metadata: {name: ben}, spec: {steps: [{notify: [{person: ben}], wait: 24h}], lastResort: [{person: ana}]}}`)
+	out, errs, code = y.run("oncall", "replay", "proposed.yaml")
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	y.says(out, "moves", "ben instead of ana")
 }

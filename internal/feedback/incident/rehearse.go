@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/feedback/alert"
 	"github.com/flyball-dev/flyball/internal/feedback/oncall"
 	"github.com/flyball-dev/flyball/internal/feedback/support"
 	"github.com/flyball-dev/flyball/internal/kernel/clock"
@@ -31,7 +32,7 @@ type Stage struct {
 // made from.
 var Replayed = []string{
 	resource.EventApplied, resource.EventDeleted, rolloutStarted, rolloutPromoted, rolloutRolledBack,
-	alertFired, alertResolved, budgetChanged, "oncall.", "maintenance.", "incident.",
+	"alert.", budgetChanged, "integration.", "oncall.", "maintenance.", "incident.",
 }
 
 // rehearsal is one run through recorded facts.
@@ -39,6 +40,7 @@ type rehearsal struct {
 	Stage
 	runner   *control.Runner
 	proposed map[string]bool // resources that stand in for recorded ones, by subject
+	routes   bool            // routes are among them: alerts find their way anew
 }
 
 // Rehearse plays recorded facts on a stage: what happened, and what people did,
@@ -59,6 +61,7 @@ func Rehearse(ctx context.Context, s Stage, facts []event.Event, proposed []reso
 	for _, p := range proposed {
 		subject := resource.Key(p.Kind, p.Metadata.Name)
 		r.proposed[subject] = true
+		r.routes = r.routes || p.Kind == alert.KindRoute
 		if err := r.record(ctx, "resources", event.Draft{Type: resource.EventApplied, Subject: subject, Actor: "rehearsal", Data: p}); err != nil {
 			return nil, err
 		}
@@ -86,6 +89,17 @@ func (r *rehearsal) replay(ctx context.Context, e event.Event) error {
 	switch {
 	case e.Erased, r.proposed[e.Subject]:
 		return nil
+	case r.routes && (e.Type == alertFired || e.Type == alertResolved):
+		f, err := event.Decode[alert.Fired](e)
+		if err != nil {
+			return err
+		}
+		if f.Integration == "" {
+			break // an objective's: no route leads it
+		}
+		if d.Data, err = alert.Again(ctx, r.Reader, f, e.Time); err != nil {
+			return err
+		}
 	case strings.HasPrefix(e.Type, "incident."):
 		if strings.HasPrefix(e.Actor, "controller:") {
 			return nil
