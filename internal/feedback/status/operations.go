@@ -149,6 +149,14 @@ func (p *Pages) Operations() []operation.Operation {
 			Noun: "statuspage", Verb: "history", Summary: "List what users were told, newest first", Role: operation.Viewer,
 			Scope: func(ctx context.Context, in HistoryInput) (operation.Scope, error) { return p.scope(ctx, in.Page) }, Handle: p.history,
 		}),
+		operation.Define(operation.Spec[SubscribersInput, operation.Page[Subscribed]]{
+			Noun: "statuspage", Verb: "subscribers", Summary: "List who is told of a status page's updates, with their addresses masked", Role: operation.Developer,
+			Scope: func(ctx context.Context, in SubscribersInput) (operation.Scope, error) { return p.scope(ctx, in.Page) }, Handle: p.subscribed,
+		}),
+		operation.Define(operation.Spec[ForgetInput, Subscribed]{
+			Noun: "statuspage", Verb: "forget", Summary: "End a subscription and erase its address for good", Role: operation.Operator, Write: true,
+			Scope: func(ctx context.Context, in ForgetInput) (operation.Scope, error) { return p.scope(ctx, in.Page) }, Handle: p.forget,
+		}),
 		operation.Define(operation.Spec[PageInput, Bundle]{
 			Noun: "statuspage", Verb: "files", Summary: "Give a status page's files, for whoever serves them", Role: operation.Viewer,
 			Help:  "flyball statuspage render writes them into a folder.",

@@ -14,8 +14,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/feedback/channel"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
+	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 )
@@ -332,4 +334,56 @@ func (p *Pages) Tend(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// SubscribersInput bounds a list of subscribers.
+type SubscribersInput struct {
+	Page  string `json:"page" arg:"1" doc:"status page"`
+	After string `json:"after" doc:"cursor from the page before"`
+	Limit int    `json:"limit" doc:"at most this many, 1 to 500 (default 100)"`
+}
+
+// Subscribed is a subscriber as those see it who run the page.
+type Subscribed struct {
+	Subscriber  string    `json:"subscriber"`
+	Way         string    `json:"way" doc:"email or webhook"`
+	Address     string    `json:"address" doc:"so that its owner recognises it and nobody else can use it"`
+	Component   string    `json:"component,omitempty" doc:"empty: everything"`
+	ConfirmedAt time.Time `json:"confirmed_at"`
+}
+
+// ForgetInput names a subscriber.
+type ForgetInput struct {
+	Page       string `json:"page" arg:"1" doc:"status page"`
+	Subscriber string `json:"subscriber" arg:"2" doc:"subscriber, as statuspage subscribers lists them"`
+	Reason     string `json:"reason" doc:"why, for the record"`
+}
+
+func (p *Pages) subscribed(ctx context.Context, _ operation.Caller, in SubscribersInput) (operation.Page[Subscribed], error) {
+	f := projection.Filter{Index: "page", Value: in.Page, After: in.After, Limit: operation.Limit(in.Limit, 100, 500)}
+	list, next, err := projection.List[Subscriber](ctx, operation.Reader(ctx, p.Reader), subscriberName, f)
+	out := operation.Page[Subscribed]{Items: []Subscribed{}, Next: next}
+	for _, s := range list {
+		out.Items = append(out.Items, Subscribed{s.Subscriber, s.Way, channel.Mask(s.Address), s.Component, s.ConfirmedAt})
+	}
+	return out, err
+}
+
+// forget ends a subscription in somebody's place and erases the address.
+func (p *Pages) forget(ctx context.Context, caller operation.Caller, in ForgetInput) (Subscribed, error) {
+	if err := p.Sync(ctx); err != nil {
+		return Subscribed{}, err
+	}
+	s, ok, err := projection.Get[Subscriber](ctx, p.Reader, subscriberName, in.Page+"/"+in.Subscriber)
+	if err == nil && (!ok || s.Ended || s.Address == "") {
+		err = problem.New(problem.NotFound, "statuspage.forget", "there is no subscriber %q", in.Subscriber).WithNext("flyball statuspage subscribers %s lists them", in.Page)
+	}
+	if err != nil {
+		return Subscribed{}, err
+	}
+	reason := in.Reason
+	if reason == "" {
+		reason = "forgotten on request"
+	}
+	return Subscribed{Subscriber: s.Subscriber, Way: s.Way, Address: channel.Mask(s.Address), Component: s.Component, ConfirmedAt: s.ConfirmedAt}, p.end(ctx, s, caller.Name, reason)
 }
