@@ -1,9 +1,12 @@
 package webtest_test
 
 import (
-	"time"
-
+	"crypto/rand"
+	"net/http"
+	"net/url"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/flyball-dev/flyball/internal/face/statuspage"
 	"github.com/flyball-dev/flyball/internal/feedback/incident"
@@ -75,5 +78,42 @@ func TestPublicPagesInTheBrowser(t *testing.T) {
 		for _, f := range b.faults() {
 			t.Errorf("%s: %s", p.path, f)
 		}
+	}
+}
+
+// A person edits a draft in the browser's form, and everybody reads their words.
+func TestADraftIsPosted(t *testing.T) {
+	h := changed(t)
+	c := h.client(true)
+	draft := "d" + rand.Text()
+	_, err := h.store.Log().Append(t.Context(), event.Batch{Stream: "status/public", Expect: event.AnyVersion, Drafts: []event.Draft{{Type: status.EventProposed, Subject: "status/public", Time: h.clock.Now(), Actor: "controller:status",
+		Data: status.Draft{ID: draft, Page: "public", Because: "970 of 3600 events were bad", Said: status.Said{Notice: "n2", Title: "Search finds little", Phase: status.Identified, Text: "It is another machine.", Components: map[string]status.State{"find": status.Partial}}}}}})
+	h.do(err)
+	h.do(h.sync(t.Context()))
+	_, body := h.get(c, "/statuspages/public")
+	for _, want := range []string{`name="draft" value="` + draft + `"`, "It is another machine.", "970 of 3600 events"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	form := url.Values{"page": {"public"}, "draft": {draft}, "title": {"Search finds little"}, "text": {"Found <it>. Searches work again in an hour."}, "phase": {"identified"},
+		"component": {"find=degraded_performance", ""}, "_back": {"/statuspages/public"}, "_key": {draft}}
+	for range 2 { // sent twice, as an impatient person does
+		if code, at, text := h.post(c, "/operations/statuspage.post", "same-origin", form); code != http.StatusSeeOther && code != http.StatusOK {
+			t.Fatalf("%d %s %s", code, at, text)
+		}
+	}
+	if _, body = h.get(c, "/statuspages/public"); strings.Contains(body, draft) {
+		t.Error("the draft still waits")
+	}
+	h.clock.Advance(11 * time.Second) // a page that is served is not made anew at once
+	_, body = h.get(h.client(false), "/status/public/")
+	for _, want := range []string{"Found &lt;it&gt;. Searches work again in an hour.", "degraded performance", "Some of it is slower"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("everybody's page lacks %s", want)
+		}
+	}
+	if strings.Contains(body, "inc-search") || strings.Contains(body, "dana") || strings.Contains(body, "search.prod") {
+		t.Error("everybody's page says what is internal")
 	}
 }
