@@ -38,6 +38,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 	"github.com/flyball-dev/flyball/internal/learning/dora"
+	"github.com/flyball-dev/flyball/internal/learning/postmortem"
 	"github.com/flyball-dev/flyball/internal/learning/why"
 	"github.com/flyball-dev/flyball/internal/port/measure"
 	"github.com/flyball-dev/flyball/internal/port/traffic"
@@ -102,6 +103,7 @@ func (h *house) govern() {
 		Sources: map[string]control.Source{
 			"arms": h.world.arms, "workload": h.world.workloads, "traffic": h.world.observed,
 			"objective": h.watcher.Source, "budget": policy.Source(states, h.watcher.Budgets),
+			postmortem.SourceName: postmortem.Source(states, h.story()),
 		}}
 	starter := &rollout.Starter{Log: log, Reader: states, Goals: h.goals}
 	executor := control.NewExecutor(states,
@@ -109,7 +111,14 @@ func (h *house) govern() {
 		control.Type{Name: rollout.ActionEnsure, Run: done}, control.Type{Name: rollout.ActionRemove, Run: done},
 		control.Type{Name: rollout.ActionShift, Run: h.world.shift})
 	h.controls = control.NewRunner(env, h.clock, slog.New(slog.NewTextHandler(testLog{h.t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		executor, control.Bind(release.Controller()), control.Bind(rollout.Controller()), control.Bind(slo.Controller()), control.Bind(incident.Controller()))
+		executor, control.Bind(release.Controller()), control.Bind(rollout.Controller()), control.Bind(slo.Controller()), control.Bind(incident.Controller()), control.Bind(postmortem.Controller()))
+}
+
+// story tells incidents to those who write them up, as in the product.
+func (h *house) story() postmortem.Teller {
+	return app.Story(h.store.Log(), h.store.States(), func(ctx context.Context, service, environment, incident string) ([]budget.Cost, error) {
+		return h.books().Incident(ctx, service, environment, incident)
+	})
 }
 
 // books keeps the ledgers, as the product does.
@@ -188,6 +197,7 @@ func (h *house) open() {
 		h.books().Operations(), h.watcher.Operations(),
 		(&oncall.Desk{Log: log, Reader: states, Sync: h.sync, Clock: h.clock}).Operations(),
 		(&dora.Insight{Reader: states, Clock: h.clock}).Operations(),
+		(&postmortem.Desk{Log: log, Reader: states, Sync: h.sync, Clock: h.clock, Tell: h.story()}).Operations(),
 		(&why.Desk{Log: log, Reader: states, Replayers: app.Replayers(), Gates: map[string]why.Gate{release.ActionStart: release.Gate}}).Operations(),
 		api.EventOperations(h.store),
 	)

@@ -22,6 +22,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
+	"github.com/flyball-dev/flyball/internal/learning/postmortem"
 )
 
 // told is the story, told once for all tests that only look.
@@ -78,8 +79,10 @@ func (h *house) pages() []shown {
 	}
 	incidents, _, err := projection.List[incident.Incident](ctx, h.store.States(), incident.ProjectionName, projection.Filter{Index: "state", Value: "open", Newest: true, Limit: 1})
 	h.do(err)
-	if moving.Rollout == "" || back.Rollout == "" || slow.Rollout == "" || len(incidents) == 0 {
-		h.t.Fatalf("the story has moving %q, back %q, slow %q and %d open incidents", moving.Rollout, back.Rollout, slow.Rollout, len(incidents))
+	written, _, err := projection.List[postmortem.Postmortem](ctx, h.store.States(), postmortem.ProjectionName, projection.Filter{Index: "all", Value: "yes", Limit: 1})
+	h.do(err)
+	if moving.Rollout == "" || back.Rollout == "" || slow.Rollout == "" || len(incidents) == 0 || len(written) == 0 {
+		h.t.Fatalf("the story has moving %q, back %q, slow %q %d open incidents and %d postmortems", moving.Rollout, back.Rollout, slow.Rollout, len(incidents), len(written))
 	}
 	runs, _, err := projection.List[runbook.Run](ctx, h.store.States(), runbook.ProjectionName, projection.Filter{Index: "all", Value: "yes", Newest: true, Limit: 1})
 	h.do(err)
@@ -94,6 +97,7 @@ func (h *house) pages() []shown {
 		{"rollout", "/rollouts/" + back.Rollout}, {"rollout-moving", "/rollouts/" + moving.Rollout}, {"rollout-slow", "/rollouts/" + slow.Rollout},
 		{"objectives", "/objectives"}, {"objectives-team", "/objectives?group=team"}, {"objective", "/objectives/accounts.prod.availability"},
 		{"objective-spent", "/objectives/search.prod.availability"}, {"report", "/reports?team=payments&period=2026-11&zone=Europe/Vienna"}, {"reports", "/reports"}, {"objective-preview", "/objectives/checkout.prod.availability/preview?target=99.99&window=28d"}, {"incidents", "/incidents"}, {"incident", "/incidents/" + incidents[0].Place.Incident},
+		{"postmortems", "/postmortems"}, {"postmortem", "/postmortems/" + written[0].Postmortem}, {"postmortem-edit", "/postmortems/" + written[0].Postmortem + "?edit=lessons"}, {"incident-written", "/incidents/" + written[0].Incident},
 		{"oncall", "/oncall"}, {"oncall-dst", "/oncall?from=2027-03-28"}, {"insights", "/insights"}, {"policies", "/policies"}, {"audit", "/audit"}, {"audit-verify", "/audit?types=rollout.&verify=now"}, {"fact", "/audit/40"},
 		{"why", "/why/rollout/" + back.Rollout}, {"why-release", "/why/release/" + back.Release}, {"search", "/search?q=search"}, {"operations", "/operations"},
 		{"operation", "/operations/override.grant"}, {"operation-read", "/operations/dora.show"}, {"keys", "/keys"}, {"sign-in", "/sign-in"},

@@ -20,6 +20,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
+	"github.com/flyball-dev/flyball/internal/learning/postmortem"
 	"github.com/flyball-dev/flyball/internal/port/traffic"
 	"github.com/flyball-dev/flyball/internal/port/workload"
 )
@@ -186,6 +187,7 @@ func (s *story) past() {
 	}
 	s.until(s.before(25 * time.Hour))
 	s.resolve("the session store answers again")
+	s.writeUp()
 	s.override("mail", "the newsletter must go out today", 3*time.Hour)
 }
 
@@ -365,6 +367,33 @@ func (s *story) resolve(how string) {
 		s.until(s.clock.Now().Add(20 * time.Minute))
 		s.say(i, incident.EventResolved, "dana", how)
 	}
+}
+
+// writeUp has people write in the postmortem of the outage of accounts.
+func (s *story) writeUp() {
+	list, _, err := projection.List[postmortem.Postmortem](s.ctx, s.store.States(), postmortem.ProjectionName, projection.Filter{Index: "service", Value: "accounts", Limit: 1})
+	s.do(err)
+	if len(list) == 0 {
+		s.t.Fatal("the outage of accounts asked for no postmortem")
+	}
+	place := list[0].Place
+	write := func(by, typ string, data any) {
+		s.append("postmortem/"+place.Postmortem, event.Draft{Type: typ, Actor: "user:" + by, Data: data})
+	}
+	edit := func(by, section, text string) {
+		write(by, postmortem.EventEdited, postmortem.Edited{Place: place, Written: postmortem.Written{Section: section, Text: text}, Version: 2})
+	}
+	edit("bo", postmortem.SectionLessons, "A session store that is full refuses writes and says nothing about it.\n\n- Its memory was never an objective, so nobody looked at `used_memory`.\n- The page named the symptom; dana found the cause in six minutes.")
+	edit("bo", postmortem.SectionLucky, "It was not a Friday evening: half as many people would have been there.")
+	write("bo", postmortem.EventTagged, postmortem.Tagged{Place: place, Factors: []string{"dependency", "missing-limit"}})
+	item := func(n, title, kind, owner string, due time.Duration) {
+		write("bo", postmortem.EventItemAdded, postmortem.Item{Place: place, Item: place.Postmortem + "-" + n, Title: title, Kind: kind, Owner: owner, Due: s.clock.Now().Add(due)})
+	}
+	item("1", "Give the session store an objective for its memory", "detect", "payments", 9*24*time.Hour)
+	item("2", "Tell customers sooner: a template for the first update", "process", "dana", 12*time.Hour)
+	item("3", "Refuse new sessions before the store is full", "prevent", "bo", 5*24*time.Hour)
+	write("bo", postmortem.EventItemClosed, postmortem.Closed{Place: place, Item: place.Postmortem + "-3",
+		Evidence: &postmortem.Evidence{Kind: "change", Change: "accounts-6a0c1d2", Text: "the change accounts-6a0c1d2 is on main: refuse sessions above 90 % of the memory"}})
 }
 
 func (s *story) say(i incident.Incident, typ, by, text string) {

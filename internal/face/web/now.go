@@ -16,6 +16,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/flow/rollout"
 	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
+	"github.com/flyball-dev/flyball/internal/learning/postmortem"
 )
 
 // nowBody is the first page: what needs somebody now.
@@ -34,6 +35,8 @@ type nowBody struct {
 	Freezes   []freeze
 	Overrides []policy.Override
 	Lately    []rollout.Rollout
+	Late      []postmortem.Row        // that should be in review
+	Overdue   []postmortem.ActionItem // of any postmortem
 }
 
 // freeze is a declared time in which an environment takes nothing but fixes.
@@ -82,9 +85,15 @@ func (s *site) now(v *visit) (page, error) {
 		}
 		b.Watched = l.All.Objectives
 	}
+	if b.Late, err = s.latePostmortems(v); err != nil {
+		return page{}, err
+	}
+	if b.Overdue, err = s.overdueItems(v, ""); err != nil {
+		return page{}, err
+	}
 	b.Lead = b.lead()
 	return page{Template: "now", Title: "Now", Section: "now", Body: b, Every: 15,
-		Live: "rollout.,incident.,alert.,budget.,action.gated,action.approved,action.rejected,gate.,resource."}, nil
+		Live: "rollout.,incident.,alert.,budget.,action.gated,action.approved,action.rejected,gate.,resource.,postmortem."}, nil
 }
 
 func (b *nowBody) burning(s *site, v *visit) error {

@@ -38,7 +38,7 @@ func (s *site) search(v *visit) (page, error) {
 			return page{}, err
 		}
 	}
-	b.Lead = "Search for a service, change, commit, rollout, objective, incident or operation."
+	b.Lead = "Search for a service, change, commit, rollout, objective, incident, postmortem or operation."
 	if b.Q != "" {
 		b.Lead = sentence(plural(len(b.Found), "thing matches", "things match") + " “" + b.Q + "”")
 	}
@@ -75,6 +75,9 @@ func (s *site) find(v *visit, b *searchBody) error {
 	}
 	for _, i := range incidents {
 		b.match(found{Kind: "incident", Name: i.Place.Incident, Text: i.Title, State: i.State, Href: "/incidents/" + i.Place.Incident}, i.Place.Incident, i.Title)
+	}
+	if err := s.findPostmortems(v, b); err != nil {
+		return err
 	}
 	return s.findFlow(v, b, all)
 }

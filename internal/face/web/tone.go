@@ -43,6 +43,9 @@ var states = map[string]struct {
 	"open": {"open", bad}, "acknowledged": {"acknowledged", risk}, "snoozed": {"snoozed", risk}, "mitigated": {"mitigated", moving}, "resolved": {"resolved", good},
 	"overdue": {"overdue", bad}, "todo": {"to do", moving}, "replaced": {"replaced since", idle},
 	"delivered": {"delivered", good}, "undelivered": {"not delivered", bad}, "under way": {"under way", moving},
+	// postmortems and their action items
+	"required": {"to be written", risk}, "draft": {"draft", moving}, "in_review": {"in review", moving}, "published": {"published", good},
+	"excused": {"excused", idle}, "late": {"late", bad}, "closed": {"closed", good},
 	// runs
 	"waiting": {"waiting", idle}, "packing": {"packing", moving}, "success": {"passed", good}, "failure": {"failed", bad},
 	"cancelled": {"cancelled", idle}, "skipped": {"skipped", idle}, "done": {"done", good}, "stopped": {"stopped", risk},

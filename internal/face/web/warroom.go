@@ -27,6 +27,7 @@ type incidentBody struct {
 	Alerts  []incident.Link
 	Runbook string // address that the service names
 	Books   runbooks
+	WriteUp writeUp
 	May     may
 	Refused string
 }
@@ -103,13 +104,16 @@ func (s *site) incident(v *visit) (page, error) {
 	if b.Books, err = s.runbooksOf(v, place, !over); err != nil {
 		return page{}, err
 	}
+	if b.WriteUp, err = s.writeUp(v, name, i.Team, i.Environment, over); err != nil {
+		return page{}, err
+	}
 	if !b.May.Say && !v.past {
 		b.Refused = "To lead it, sign in with a token that has the role developer for team " + i.Team + "."
 	}
 	if err := b.around(v); err != nil {
 		return page{}, err
 	}
-	return page{Template: "incident", Title: name, Section: "incidents", Body: b, Live: "incident.,rollout.,alert.,budget.,change.,action.,runbook.", Every: 60}, nil
+	return page{Template: "incident", Title: name, Section: "incidents", Body: b, Live: "incident.,rollout.,alert.,budget.,change.,action.,runbook.,postmortem.", Every: 60}, nil
 }
 
 // around reads what belongs to the incident elsewhere: pages and their

@@ -107,6 +107,8 @@ func (s *site) routes(mux *http.ServeMux) {
 		"GET /incidents/{name}":          s.incident,
 		"GET /statuspages":               s.statusList,
 		"GET /statuspages/{name}":        s.statusPage,
+		"GET /postmortems":               s.postmortemList,
+		"GET /postmortems/{name}":        s.postmortem,
 		"GET /oncall":                    s.oncall,
 		"GET /insights":                  s.insights,
 		"GET /policies":                  s.policies,

@@ -170,12 +170,28 @@ func (d drafter) timeline() string {
 			day = today
 			lines = append(lines, day)
 		}
-		lines = append(lines, fmt.Sprintf("- %s %s (%s)", e.At.UTC().Format("15:04:05"), d.clean(e.Text), d.who(e.Actor)))
+		lines = append(lines, fmt.Sprintf("- %s %s (%s)", e.At.UTC().Format("15:04:05"), d.clean(e.line()), d.who(e.Actor)))
 	}
 	if d.story.More > 0 {
 		lines = append(lines, fmt.Sprintf("- … and %s; the incident's page has them all", plural(float64(d.story.More), "further line")))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// openings say what a fact's text is about, where the text alone does not.
+var openings = map[string]string{
+	"alert.fired": "an alert fired: ", "alert.resolved": "the alert ended: ", incidentOpened: "the incident was opened: ", incidentPaged: "people were paged: ",
+	incidentAcknowledged: "it was taken on: ", incidentMitigated: "users are no longer hurt: ", incidentResolved: "it was resolved: ", "incident.noted": "noted: ",
+	"rollout.rolled_back": "taken back: ",
+}
+
+// line is the entry in words. What it says to the reader of the moment is left out.
+func (e Entry) line() string {
+	text, _, _ := strings.Cut(e.Text, "; resolve it when that is so")
+	if text == e.Type {
+		text = ""
+	}
+	return strings.TrimSuffix(openings[e.Type]+text, ": ")
 }
 
 func (d drafter) response() string {
@@ -241,13 +257,13 @@ func (d drafter) well() string {
 	var lines []string
 	say := func(format string, args ...any) { lines = append(lines, "- "+fmt.Sprintf(format, args...)) }
 	if wait := t.Opened.Sub(t.Began); !t.Declared && wait <= lateDetection {
-		say("It was noticed within %s, before anybody had to report it.", span(wait))
+		say("It was noticed %s, before anybody had to report it.", soon(wait))
 	}
 	if t.taken() {
 		say("The revision was taken back on evidence, without waiting for a person.")
 	}
 	if !t.Paged.IsZero() && !t.Acknowledged.IsZero() && t.Acknowledged.Sub(t.Paged) <= lateDetection {
-		say("The page was answered within %s.", span(t.Acknowledged.Sub(t.Paged)))
+		say("The page was answered %s.", soon(t.Acknowledged.Sub(t.Paged)))
 	}
 	return strings.Join(lines, "\n")
 }

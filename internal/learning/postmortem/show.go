@@ -14,26 +14,27 @@ import (
 // Document is a postmortem as it is read.
 type Document struct {
 	Place
-	Title     string            `json:"title"`
-	State     string            `json:"state" doc:"required, draft, in_review, published or excused"`
-	Severity  int               `json:"severity"`
-	Began     time.Time         `json:"began" doc:"when users were hurt first, as far as is known"`
-	Opened    time.Time         `json:"opened"`
-	Resolved  time.Time         `json:"resolved,omitzero"`
-	Reason    string            `json:"reason,omitempty" doc:"why it has to be written, or need not be"`
-	Due       time.Time         `json:"due,omitzero" doc:"by when it is in review"`
-	Late      bool              `json:"late,omitempty"`
-	Sections  []Section         `json:"sections" doc:"in the order in which they are read"`
-	Factors   []Recurrence      `json:"factors" doc:"contributing factors, and how often they did lately for this team"`
-	Items     []ActionItem      `json:"action_items"`
-	Version   int               `json:"version" doc:"of the whole text"`
-	Submitted string            `json:"submitted_by,omitempty"`
-	Approvals []Approval        `json:"approvals,omitempty" doc:"of this version"`
-	Needed    int               `json:"approvals_needed"`
-	Edition   int               `json:"edition,omitempty" doc:"published so far"`
-	Published time.Time         `json:"published_at,omitzero" doc:"the newest edition"`
-	Named     bool              `json:"named,omitempty" doc:"persons are named on purpose"`
-	Findings  []problem.Finding `json:"findings,omitempty" doc:"persons that are named, and the roles to write instead"`
+	Title        string            `json:"title"`
+	TitleVersion int               `json:"title_version" doc:"raised by every change of the title; --base takes it"`
+	State        string            `json:"state" doc:"required, draft, in_review, published or excused"`
+	Severity     int               `json:"severity"`
+	Began        time.Time         `json:"began" doc:"when users were hurt first, as far as is known"`
+	Opened       time.Time         `json:"opened"`
+	Resolved     time.Time         `json:"resolved,omitzero"`
+	Reason       string            `json:"reason,omitempty" doc:"why it has to be written, or need not be"`
+	Due          time.Time         `json:"due,omitzero" doc:"by when it is in review"`
+	Late         bool              `json:"late,omitempty"`
+	Sections     []Section         `json:"sections" doc:"in the order in which they are read"`
+	Factors      []Recurrence      `json:"factors" doc:"contributing factors, and how often they did lately for this team"`
+	Items        []ActionItem      `json:"action_items"`
+	Version      int               `json:"version" doc:"of the whole text"`
+	Submitted    string            `json:"submitted_by,omitempty"`
+	Approvals    []Approval        `json:"approvals,omitempty" doc:"of this version"`
+	Needed       int               `json:"approvals_needed"`
+	Edition      int               `json:"edition,omitempty" doc:"published so far"`
+	Published    time.Time         `json:"published_at,omitzero" doc:"the newest edition"`
+	Named        bool              `json:"named,omitempty" doc:"persons are named on purpose"`
+	Findings     []problem.Finding `json:"findings,omitempty" doc:"persons that are named, and the roles to write instead"`
 }
 
 func (d *Desk) show(ctx context.Context, _ operation.Caller, in NameInput) (Document, error) {
@@ -50,7 +51,7 @@ func (d *Desk) document(ctx context.Context, p Postmortem) (Document, error) {
 	now, r := d.moment(ctx), operation.Reader(ctx, d.Reader)
 	row := p.row(now)
 	out := Document{
-		Place: p.Place, Title: p.Title, State: p.State, Severity: p.Trouble.Severity, Began: p.Trouble.Began, Opened: p.Trouble.Opened, Resolved: p.Trouble.Resolved,
+		Place: p.Place, Title: p.Title, TitleVersion: p.Section(SectionTitle).Version, State: p.State, Severity: p.Trouble.Severity, Began: p.Trouble.Began, Opened: p.Trouble.Opened, Resolved: p.Trouble.Resolved,
 		Reason: p.Excused, Due: row.Due, Late: row.Late, Sections: []Section{}, Factors: []Recurrence{}, Items: []ActionItem{},
 		Version: p.Version, Submitted: p.SubmittedBy, Approvals: p.Approvals, Needed: p.needed(), Edition: p.Edition, Published: p.PublishedAt, Named: p.Named,
 	}

@@ -31,6 +31,14 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d d", d.Round(24*time.Hour)/(24*time.Hour))
 }
 
+// soon is a short time in words.
+func soon(d time.Duration) string {
+	if d < time.Second {
+		return "at once"
+	}
+	return "within " + span(d)
+}
+
 // percent writes a ratio: whole per cents, with a decimal below ten.
 func percent(ratio float64) string {
 	p := ratio * 100
