@@ -9,123 +9,56 @@ import (
 	"testing"
 	"time"
 
-	"github.com/flyball-dev/flyball/internal/feedback/incident"
-	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 	"github.com/flyball-dev/flyball/internal/learning/postmortem"
 )
 
-// TestPostmortemOnAPhone leads a resolved incident to a published postmortem,
-// on a screen 380 pixels wide.
-func TestPostmortemOnAPhone(t *testing.T) {
-	h := changed(t)
-	name := h.trouble()
-	b := h.tab(t, browser(t), true)
-	b.view("light", 380, 800)
-	b.writeUp(h, name)
-	for _, f := range b.faults() {
-		if !strings.Contains(f, "/operations/action-item.close") { // refused, as it should be
-			t.Error(f)
-		}
-	}
-}
-
-// trouble is an incident of checkout that was resolved.
-func (h *house) trouble() string {
-	h.t.Helper()
-	head, err := h.store.Log().Head(h.t.Context())
-	h.do(err)
-	now := h.clock.Now()
-	place := incident.Place{Incident: fmt.Sprintf("inc-checkout-%d", head.Position), Service: "checkout", Team: "payments", Environment: "prod"}
-	fact := func(typ string, ago time.Duration, data any) {
-		_, err := h.store.Log().Append(h.t.Context(), event.Batch{Stream: "incident/" + place.Incident, Expect: event.AnyVersion, Drafts: []event.Draft{{
-			Type: typ, Subject: "incident/" + place.Incident, Actor: "user:dana", Time: now.Add(-ago), Data: data}}})
-		h.do(err)
-	}
-	fact(incident.EventOpened, time.Hour, incident.Opened{Place: place, Severity: 3, Title: "carts are slow", Began: now.Add(-time.Hour)})
-	fact(incident.EventAcknowledged, 50*time.Minute, incident.Said{Place: place, Reason: "mine"})
-	fact(incident.EventResolved, 20*time.Minute, incident.Said{Place: place, Reason: "dana restarted redis"})
-	h.do(h.sync(h.t.Context()))
-	return place.Incident
-}
-
-// writeUp writes an incident up in the browser: draft, lessons, an action item
-// that is closed by a change, review, publication.
-func (b *tab) writeUp(h *house, name string) {
-	b.t.Helper()
-	pm := postmortem.Name(name)
-	b.open("/incidents/" + name)
-	if eval[bool](b, `!!document.querySelector('form[action="/operations/postmortem.draft"]')`) {
-		b.press(`form[action="/operations/postmortem.draft"] button`)
-	}
-	b.wait(`document.querySelector('a[href="/postmortems/` + pm + `"]')`)
-	b.press(`a[href="/postmortems/` + pm + `"]`)
-	b.wait(`location.pathname === "/postmortems/` + pm + `" && document.querySelector("#lessons a.edit")`)
-	b.narrow("the draft")
-	b.press(`#lessons a.edit`)
-	b.fill(`#text`, "A cache without a timeout waits for ever.\n\n- Limits belong to the `client`.")
-	b.narrow("the form")
-	b.press(`form.write button.primary`)
-	b.wait(`!document.querySelector("form.write") && document.querySelector("#lessons li code")`)
-	b.press(`a[href^="/operations/action-item.add"]`)
-	b.fill(`#f-title`, "A timeout for redis")
-	b.fill(`#f-kind`, "prevent")
-	b.fill(`#f-owner`, "payments")
-	b.fill(`#f-due`, h.clock.Now().AddDate(0, 0, 7).Format(time.DateOnly))
-	b.press(`form.form button.primary`)
-	b.wait(`document.querySelector('a[href^="/operations/action-item.close"]')`)
-	b.press(`a[href^="/operations/action-item.close"]`)
-	b.fill(`#f-change`, "checkout-0000000")
-	b.press(`form.form button.primary`)
-	b.wait(`document.querySelector("[role=alert]") && document.querySelector("[role=alert]").textContent.includes("There is no change named checkout-0000000")`)
-	b.fill(`#f-change`, h.fix())
-	b.press(`form.form button.primary`)
-	b.wait(`location.pathname.startsWith("/postmortems/") && document.querySelector("#action-items .state.good")`)
+// writeUp leads the resolved incident to a published postmortem: lessons, an
+// action item that is closed by a change, review, publication.
+func (w *walk) writeUp() {
+	w.tab.t.Helper()
+	pm := postmortem.Name(w.name)
+	w.press(`.writeup a[href="/postmortems/` + pm + `"]`)
+	w.shows(".verdict", "draft", "or worse is written up")
+	w.shows("#impact", "checkout")
+	w.shows("#factors", "What let it pass review")
+	w.fits("postmortem-draft")
+	w.press(`#lessons a.edit`)
+	w.fill(`#text`, "A form without validation takes anything.\n\n- Limits belong to the `server`.")
+	w.fits("postmortem-form")
+	w.press(`form.write button.primary`)
+	w.shows("#lessons li code", "server")
+	w.press(`a[href^="/operations/action-item.add"]`)
+	w.fill(`#f-title`, "Validate gift cards on the server")
+	w.fill(`#f-kind`, "prevent")
+	w.fill(`#f-owner`, "payments")
+	w.fill(`#f-due`, w.clock.Now().AddDate(0, 0, 7).Format(time.DateOnly))
+	w.press(`form.form button.primary`)
+	w.shows("#action-items", "Validate gift cards on the server", "to do")
+	w.press(`a[href^="/operations/action-item.close"]`)
+	w.fill(`#f-change`, "checkout-0000000")
+	w.press(`form.form button.primary`)
+	w.shows(`[role="alert"]`, "There is no change named checkout-0000000")
+	w.fill(`#f-change`, w.push("checkout", "gift cards are validated", "ana", time.Hour))
+	w.press(`form.form button.primary`)
+	w.shows("#action-items", "closed", "gift cards are validated")
 	for _, verb := range []string{"submit", "approve", "publish"} {
-		form := `form[action="/operations/postmortem.` + verb + `"] button`
-		b.wait(`document.querySelector('` + form + `')`)
-		b.press(form)
+		w.press(`form[action="/operations/postmortem.` + verb + `"] button`)
 	}
-	b.wait(`document.querySelector(".verdict .state") && document.querySelector(".verdict .state").textContent === "published"`)
-	b.narrow("the postmortem")
-	d, err := postmortem.Get(b.Context, h.store.States(), pm)
-	h.do(err)
-	if d.State != postmortem.StatePublished || d.Edition != 1 || !strings.Contains(d.Section(postmortem.SectionLessons).Text, "waits for ever") {
-		b.t.Errorf("%s is %s, edition %d, lessons %q", pm, d.State, d.Edition, d.Section(postmortem.SectionLessons).Text)
+	w.shows(".verdict", "published", "dition 1")
+	w.fits("postmortem-published")
+	d, err := postmortem.Get(w.ctx, w.store.States(), pm)
+	w.house.do(err)
+	if d.State != postmortem.StatePublished || d.Edition != 1 || !strings.Contains(d.Section(postmortem.SectionLessons).Text, "takes anything") {
+		w.tab.t.Errorf("%s is %s, edition %d, lessons %q", pm, d.State, d.Edition, d.Section(postmortem.SectionLessons).Text)
 	}
 }
 
-// fix is a change that was pushed to main after everything else.
-func (h *house) fix() string {
-	const name = "checkout-c0ffee0"
-	// Told a second time, it is the same fact.
-	_, err := h.store.Log().Append(h.t.Context(), event.Batch{Stream: "note/" + name, Expect: event.AnyVersion, Drafts: []event.Draft{{ID: name, Type: "change.pushed", Subject: "change/" + name, Actor: "user:ana", Time: h.clock.Now(),
-		Data: map[string]any{"change": name, "service": "checkout", "branch": "main", "commit": "c0ffee0", "commits": []map[string]string{{"sha": "c0ffee0", "subject": "a timeout for redis"}}}}}})
-	h.do(err)
-	h.do(h.sync(h.t.Context()))
-	return name
-}
-
-// press clicks what a selector finds, once it is there.
-func (b *tab) press(selector string) {
-	b.t.Helper()
-	b.wait(fmt.Sprintf(`document.readyState === "complete" && document.querySelector(%q)`, selector))
-	eval[bool](b, fmt.Sprintf(`(document.querySelector(%q).click(), true)`, selector))
-}
-
-// fill writes into a field.
-func (b *tab) fill(selector, text string) {
-	b.t.Helper()
-	b.wait(fmt.Sprintf(`document.readyState === "complete" && document.querySelector(%q)`, selector))
-	eval[bool](b, fmt.Sprintf(`(document.querySelector(%q).value = %q, true)`, selector, text))
-}
-
-// narrow checks that nothing is wider than the screen.
-func (b *tab) narrow(what string) {
-	b.t.Helper()
-	if over := eval[int](b, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
-		b.t.Errorf("%s is %d pixels too wide: %s", what, over, eval[string](b, widest))
-	}
+// fill sets a field of a form.
+func (w *walk) fill(selector, text string) {
+	w.tab.t.Helper()
+	w.wait(fmt.Sprintf(`document.readyState === "complete" && document.querySelector(%q)`, selector))
+	eval[bool](w.tab, fmt.Sprintf(`(document.querySelector(%q).value = %q, true)`, selector, text))
 }
 
 // TestPostmortemForms: two people write in one section, without a script; the

@@ -54,7 +54,8 @@ func startWalk(t *testing.T) *walk {
 	return w
 }
 
-// TestWalk leads an incident on a screen 380 px wide: from the page to its end.
+// TestWalk leads an incident on a screen 380 px wide: from the page to its end,
+// and on to the published postmortem.
 func TestWalk(t *testing.T) {
 	w := startWalk(t)
 	w.alerted()
@@ -68,7 +69,11 @@ func TestWalk(t *testing.T) {
 	w.blame("the stack trace names it")
 	w.rollback()
 	w.resolve("the gift card form is gone")
+	w.writeUp()
 	for _, f := range w.faults() {
+		if strings.Contains(f, "/operations/action-item.close") {
+			continue // refused, as it should be
+		}
 		t.Error(f)
 	}
 }
