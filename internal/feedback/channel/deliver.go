@@ -156,11 +156,11 @@ func (p *Post) one(ctx context.Context, l Letter, k Contact) (Delivery, error) {
 }
 
 // textFor is the text for a target. In a room nobody knows who reads it: links
-// that act are left to channels that say who has pressed them.
+// that answer a page are left to channels that say who has pressed them.
 func (l Letter) textFor(t notify.Target) notify.Text {
 	text := l.Text
 	if l.Person == "" && (t.Slack == nil || t.Slack.SigningSecretEnv == "") {
-		text.Links = slices.DeleteFunc(slices.Clone(text.Links), func(k notify.Link) bool { return k.Act != "" })
+		text.Links = slices.DeleteFunc(slices.Clone(text.Links), func(k notify.Link) bool { return k.Act == Acknowledge || k.Act == Resolve })
 	}
 	return text
 }

@@ -2,6 +2,7 @@ package status
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/flyball-dev/flyball/internal/feedback/slo"
@@ -84,6 +85,33 @@ func mark(n slo.Counts, target, partial float64) Mark {
 		return Missed
 	}
 	return Met
+}
+
+// bars keeps what was counted up to the last full hour, so that whoever reads a
+// page again and again has three months of slots counted once. Its zero value is
+// empty.
+type bars struct {
+	mu      sync.Mutex
+	through time.Time
+	counted map[string]*Uptime
+}
+
+func (b *bars) get(name string, through time.Time) *Uptime {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.through.Equal(through) {
+		return nil
+	}
+	return b.counted[name]
+}
+
+func (b *bars) put(name string, through time.Time, u *Uptime) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.through.Equal(through) {
+		b.through, b.counted = through, map[string]*Uptime{}
+	}
+	b.counted[name] = u
 }
 
 // UptimeFrom is where the first of the days begins.

@@ -65,6 +65,30 @@ func TestUptimeEqualsARecount(t *testing.T) {
 	})
 }
 
+// Three months are counted once an hour, however often the page is read.
+func TestBarsAreCountedOnceAnHour(t *testing.T) {
+	r := newRoom(t)
+	r.declare(page)
+	r.counts.set("checkout", "availability", slo.Availability, 0, 100, "")
+	s := slo.NewSeries(time.Minute, 0)
+	if err := s.Add(start.Add(-time.Hour), 9, 10); err != nil {
+		t.Fatal(err)
+	}
+	r.counts.past["checkout.prod.availability"] = s
+	r.counts.asked = 0
+	for range 5 {
+		r.view()
+	}
+	shown, _ := r.view().Component("pay")
+	if r.counts.asked != 1 || shown.Uptime == nil || shown.Uptime.Good != 9 || shown.Uptime.Total != 10 {
+		t.Errorf("counted %d times: %+v", r.counts.asked, shown.Uptime)
+	}
+	r.clock.Advance(time.Hour)
+	if r.view(); r.counts.asked != 2 {
+		t.Errorf("an hour later it was counted %d times", r.counts.asked)
+	}
+}
+
 // Which state follows from what is measured.
 func TestDerive(t *testing.T) {
 	th := status.Thresholds{Alert: "page", Partial: 10, Major: 50, Over: 5 * time.Minute, Events: 20}

@@ -3,6 +3,7 @@ package status
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -40,6 +41,8 @@ type Pages struct {
 	Key channel.Key
 	// Mail brings messages to subscribers.
 	Mail *channel.Post
+
+	bars bars
 }
 
 // View is a page as everybody may see it: nothing else is.
@@ -177,6 +180,10 @@ func (p *Pages) uptime(ctx context.Context, spec PageSpec, c Component, zone *ti
 	if o == nil {
 		return nil, nil
 	}
+	name := fmt.Sprintf("%s %s %s %v", o.Key(), zone, o.Target, spec.States.Partial)
+	if u := p.bars.get(name, through); u != nil {
+		return u, nil
+	}
 	s, err := p.Objectives.Past(ctx, o.Key(), UptimeFrom(through, zone), p.Clock.Now())
 	if problem.KindOf(err) == problem.NotFound {
 		return nil, nil // it has been removed meanwhile
@@ -185,6 +192,7 @@ func (p *Pages) uptime(ctx context.Context, spec PageSpec, c Component, zone *ti
 		return nil, err
 	}
 	u := UptimeOf(s, through, zone, o.Target.Float64(), spec.States.Partial.Ratio())
+	p.bars.put(name, through, &u)
 	return &u, nil
 }
 
