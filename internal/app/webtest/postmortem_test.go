@@ -20,7 +20,7 @@ func (w *walk) writeUp() {
 	pm := postmortem.Name(w.name)
 	w.press(`.writeup a[href="/postmortems/` + pm + `"]`)
 	w.shows(".verdict", "draft", "or worse is written up")
-	w.shows("#impact", "checkout")
+	w.shows("#timeline", "the incident was opened", "the commander")
 	w.shows("#factors", "What let it pass review")
 	w.fits("postmortem-draft")
 	w.press(`#lessons a.edit`)

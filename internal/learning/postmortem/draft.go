@@ -148,11 +148,12 @@ func (d drafter) summary() string {
 }
 
 func (d drafter) impact() string {
-	if len(d.story.Costs) == 0 {
+	costs := slices.DeleteFunc(slices.Clone(d.story.Costs), func(c Cost) bool { return c.Bad == 0 })
+	if len(costs) == 0 {
 		return "No objective counted anything for it. Say what users met, and how many."
 	}
 	var lines []string
-	for _, c := range d.story.Costs {
+	for _, c := range costs {
 		line := fmt.Sprintf("- %s: %s, %s of its budget", c.Objective, plural(c.Bad, "bad event"), percent(c.Budget))
 		if c.To.After(c.From) {
 			line += fmt.Sprintf(", over %s from %s", span(c.To.Sub(c.From)), moment(c.From))
@@ -188,8 +189,12 @@ var openings = map[string]string{
 // line is the entry in words. What it says to the reader of the moment is left out.
 func (e Entry) line() string {
 	text, _, _ := strings.Cut(e.Text, "; resolve it when that is so")
-	if text == e.Type {
-		text = ""
+	if text == e.Type || text == "" {
+		// A fact without words of its own: rollout.ready.
+		text = strings.NewReplacer(".", " ", "_", " ").Replace(e.Type)
+		if openings[e.Type] != "" {
+			text = ""
+		}
 	}
 	return strings.TrimSuffix(openings[e.Type]+text, ": ")
 }
