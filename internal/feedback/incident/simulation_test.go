@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -305,17 +306,37 @@ func (s *simulation) say(verb, name string) error {
 	return nil
 }
 
-// TestSimulation: nobody unpaged, nobody paged twice for one step.
-// FLYBALL_SIM_INCIDENTS sets how many incidents there are.
+// TestSimulation: nobody unpaged, nobody paged twice for one step, in worlds of
+// some hundred incidents each. FLYBALL_SIM_INCIDENTS sets how many there are in
+// all: 10,000 are a minute's work for two processors.
 func TestSimulation(t *testing.T) {
-	total := 300
+	const each = 250
+	total := 500
 	if n, err := strconv.Atoi(os.Getenv("FLYBALL_SIM_INCIDENTS")); err == nil {
 		total = n
 	}
+	var incidents, crashes, pages, deliveries atomic.Int64
+	t.Run("worlds", func(t *testing.T) {
+		for seed := range max(1, total/each) {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				s := simulate(t, uint64(seed), min(each, total))
+				incidents.Add(int64(len(s.ended)))
+				crashes.Add(int64(s.crashes))
+				pages.Add(int64(len(s.pages)))
+				deliveries.Add(int64(s.raw))
+			})
+		}
+	})
+	t.Logf("%d incidents, %d crashes, %d pages, %d deliveries of them", incidents.Load(), crashes.Load(), pages.Load(), deliveries.Load())
+}
+
+// simulate lets a world go through so many incidents, and checks who was paged.
+func simulate(t *testing.T, seed uint64, total int) *simulation {
 	const services = 20
 	c := clock.NewVirtual(start)
 	s := &simulation{
-		t: t, r: rand.New(rand.NewPCG(4, 2026)), clock: c, store: memory.New(memory.Options{Clock: c}),
+		t: t, r: rand.New(rand.NewPCG(seed, 2026)), clock: c, store: memory.New(memory.Options{Clock: c}),
 		delivered: map[string]int{}, pages: map[string]string{}, ended: map[string]time.Time{},
 	}
 	defer s.store.Close()
@@ -330,12 +351,22 @@ func TestSimulation(t *testing.T) {
 	for i := range services {
 		r.apply(catalog.KindService, fmt.Sprint("s", i), catalog.ServiceSpec{Team: "payments", Run: "x"})
 	}
-	s.t = t
 	r.declareQuietly([]byte(simulatedResources + people.String()))
 	for i := range services {
-		s.hurt(fmt.Sprint("s", i), total/services)
+		n := total / services
+		if i < total%services {
+			n++
+		}
+		s.hurt(fmt.Sprint("s", i), n)
 	}
 	s.run()
+	s.check(total)
+	return s
+}
+
+// check compares who was paged with who should have been.
+func (s *simulation) check(total int) {
+	t := s.t
 	want := map[string]bool{}
 	for name, ended := range s.ended {
 		opened, err := time.Parse("20060102t150405", name[strings.LastIndex(name, "-")+1:])
@@ -364,5 +395,4 @@ func TestSimulation(t *testing.T) {
 	if len(s.ended) != total || s.crashes < total/3 || len(s.pages) < total {
 		t.Errorf("%d incidents, %d crashes, %d pages: too few to prove anything", len(s.ended), s.crashes, len(s.pages))
 	}
-	t.Logf("%d incidents, %d crashes, %d pages, %d deliveries of them", len(s.ended), s.crashes, len(s.pages), s.raw)
 }
