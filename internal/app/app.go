@@ -149,7 +149,7 @@ func New(cfg Config, ports Ports) (*App, error) {
 	if cfg.Prometheus == "" {
 		a.feeder.Own.Name = feed.BuiltIn
 	}
-	a.intake = &alert.Intake{Log: a.log, Reader: a.env.Reader, Clock: cfg.Clock, Sync: a.sync}
+	a.intake = &alert.Intake{Log: a.log, Reader: a.env.Reader, Clock: cfg.Clock, Sync: a.sync, KeepUp: a.keepUp}
 	a.env.Sources = a.sources()
 	a.assemble()
 	return a, nil
@@ -174,6 +174,18 @@ func (a *App) until(ctx context.Context, position int64) error {
 		return a.projections.CatchUpTo(ctx, max(position, 1))
 	}
 	return a.projections.Sync(ctx, position)
+}
+
+// mayLag is how many events decisions may be behind while alerts are taken.
+const mayLag = 4000
+
+// keepUp waits until decisions are not far behind what is recorded.
+func (a *App) keepUp(ctx context.Context) error {
+	head, err := a.log.Head(ctx)
+	if err != nil || a.stepped {
+		return err
+	}
+	return a.projections.Sync(ctx, head.Position-mayLag)
 }
 
 // Sync waits until what is read includes a position of the log.
@@ -225,6 +237,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	for _, c := range a.chores() {
 		part(c.name, a.every(c.interval, a.leading(c.run)))
 	}
+	a.env.Shown = a.projections.Position
 	part("controllers", a.controls.Run)
 	part("pulse", a.beat)
 	if a.cfg.Heartbeat != "" {

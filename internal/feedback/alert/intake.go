@@ -22,6 +22,10 @@ type Intake struct {
 	// Sync waits until Reader shows the end of the log.
 	Sync func(ctx context.Context) error
 
+	// KeepUp waits until what was recorded has nearly led to what it leads to; may
+	// be nil.
+	KeepUp func(ctx context.Context) error
+
 	// MaxBytes bounds what is remembered of what fires; default 512 MiB.
 	MaxBytes int
 
@@ -170,11 +174,11 @@ func (i *Intake) Take(ctx context.Context, in Integration, reports []Report) (Ta
 	}
 }
 
-// In a storm, requests take turns: what the alerts lead to needs the processors
-// as well, or people were paged only when it is over.
+// In a storm, requests take turns and wait for what alerts lead to, or people
+// were paged only when it is over.
 const (
-	maxTurns = 4
-	maxWait  = 20 * time.Second // for a turn, before a sender is told to come back
+	maxTurns = 8
+	maxWait  = 20 * time.Second // before a sender is told to come back
 )
 
 // enter waits for a turn.
@@ -185,22 +189,32 @@ func (i *Intake) enter(ctx context.Context) (leave func(), err error) {
 	if turns == nil {
 		return nil, unavailable("alerts cannot be taken yet: the server is starting")
 	}
-	leave = func() { <-turns }
-	select {
-	case turns <- struct{}{}:
-		return leave, nil
-	default:
-	}
+	waiting, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	t := i.Clock.NewTimer(maxWait)
 	defer t.Stop()
+	go func() {
+		select {
+		case <-t.C():
+			giveUp()
+		case <-waiting.Done():
+		}
+	}()
 	select {
 	case turns <- struct{}{}:
-		return leave, nil
-	case <-t.C():
-		return nil, unavailable("more alerts come in than can be recorded")
-	case <-ctx.Done():
-		return nil, ctx.Err()
+		if i.KeepUp == nil {
+			break
+		}
+		if err = i.KeepUp(waiting); err != nil {
+			<-turns
+		}
+	case <-waiting.Done():
+		err = waiting.Err()
 	}
+	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+		err = unavailable("more alerts come in than can be recorded")
+	}
+	return func() { <-turns }, err
 }
 
 // step is one report on its way.

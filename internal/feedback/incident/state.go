@@ -273,8 +273,8 @@ func (d Desk) apply(at string, e event.Event) (Desk, error) {
 // all are in the alerts' own list.
 const (
 	maxFiring = 500 // page-level alerts that are followed
-	maxAlike  = 20  // alerts that wait or are linked, beyond which more of their kind say nothing new
-	maxFirst  = 120 // bytes kept of what a firing alert says
+	maxAlike  = 8   // alerts that wait or are linked, beyond which more of their kind say nothing new
+	maxFirst  = 60  // bytes kept of what a firing alert says
 )
 
 // flooded reports whether a signal adds nothing to those that are known.

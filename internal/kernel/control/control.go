@@ -134,6 +134,9 @@ type Env struct {
 	Sync func(ctx context.Context) error
 	// Until waits until Reader shows the facts up to a position; nil: Sync.
 	Until func(ctx context.Context, position int64) error
+	// Shown is the position up to which Reader shows the facts. Keys are woken
+	// once it shows what woke them; nil: at once, and Until is waited for.
+	Shown func(ctx context.Context) (int64, error)
 
 	mu    sync.Mutex
 	lasts map[string]last // by stream, of those that moved not long ago
@@ -158,20 +161,31 @@ func (env *Env) saw(events []event.Event) {
 	}
 }
 
-// ready waits until Reader shows what woke a key and its whole stream, whose
-// version it returns: what else is recorded meanwhile need not be folded first,
-// or nobody were paged in a storm of alerts before it is over.
-func (env *Env) ready(ctx context.Context, stream string, by Waking) (version int64, err error) {
+// ready reports whether Reader shows what woke a key and its whole stream, whose
+// version it returns. What else is recorded meanwhile need not be shown, or
+// nobody were paged in a storm of alerts before it is over.
+func (env *Env) ready(ctx context.Context, stream string, by Waking) (version int64, ok bool, err error) {
 	if version, err = env.Log.Version(ctx, stream); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	env.mu.Lock()
 	end := env.lasts[stream]
 	env.mu.Unlock()
-	if env.Until == nil || end.version != version {
-		return version, env.Sync(ctx)
+	switch {
+	case env.Until == nil || env.Shown == nil && end.version != version:
+		return version, true, env.Sync(ctx)
+	case env.Shown == nil:
+		return version, true, env.Until(ctx, max(by.Position, end.position))
 	}
-	return version, env.Until(ctx, max(by.Position, end.position))
+	shown, err := env.Shown(ctx)
+	if err != nil {
+		return version, false, err
+	}
+	if end.version != version {
+		own, err := env.Log.Read(ctx, event.Query{Stream: stream, After: shown, Limit: 1})
+		return version, len(own) == 0, err
+	}
+	return version, end.position <= shown, nil
 }
 
 func (env *Env) append(ctx context.Context, b event.Batch) error {
@@ -196,9 +210,9 @@ func (b bound[S]) Active(ctx context.Context, r projection.Reader) ([]string, er
 }
 
 func (b bound[S]) Process(ctx context.Context, env *Env, key string, by Waking) (time.Time, error) {
-	version, err := env.ready(ctx, b.c.Name+"/"+key, by)
-	if err != nil {
-		return time.Time{}, err
+	version, ok, err := env.ready(ctx, b.c.Name+"/"+key, by)
+	if err != nil || !ok {
+		return env.Now().Add(slotWait), err
 	}
 	state, err := b.c.Load(ctx, env.Reader, key)
 	if err != nil {

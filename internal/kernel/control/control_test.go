@@ -467,3 +467,66 @@ func TestCrashBetweenEffectAndResult(t *testing.T) {
 		t.Errorf("it is %s, effects %v", a.Phase, ids)
 	}
 }
+
+// Beside projections that fold in their own time, keys are woken by what is
+// folded, decide on their whole stream, and wait for nothing else.
+func TestProjectionsThatLagBehind(t *testing.T) {
+	rung := 0
+	w := newWorld(t, func(w *world) []control.Processor {
+		w.env.Sources["limit"] = func(_ context.Context, r control.Request, now time.Time) (control.Reading, error) {
+			return control.Reading{From: now, To: now, Complete: true, Data: json.RawMessage("1")}, nil
+		}
+		return []control.Processor{control.Bind(limits(nil)), control.NewExecutor(w.store.States(), control.Type{Name: "bell.ring",
+			Run: func(context.Context, action.Action) (any, error) { rung++; return "ding", nil }})}
+	})
+	w.env.Until, w.env.Shown = w.fold.CatchUpTo, w.fold.Position
+	w.restart()
+	head := func() int64 {
+		t.Helper()
+		h, err := w.store.Log().Head(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h.Position
+	}
+	foldTo := func(position int64) {
+		t.Helper()
+		if err := w.fold.CatchUpTo(t.Context(), position); err != nil {
+			t.Fatal(err)
+		}
+		w.clock.Advance(time.Second)
+		w.settle()
+	}
+	start := head()
+	for n := range 3 {
+		w.append("senders", event.Draft{ID: fmt.Sprint(n), Type: "counter.counted", Subject: "counter/a"})
+	}
+	w.settle()
+	if got := head(); got != start+3 {
+		t.Fatalf("%d events were recorded before anything was folded", got-start-3)
+	}
+	foldTo(start + 1)
+	decided := head()
+	if decided == start+3 {
+		t.Fatal("nothing was decided although what woke the key is folded")
+	}
+	foldTo(start + 3)
+	if got := head(); got != decided {
+		t.Errorf("%d events were recorded before the key's own decision was folded", got-decided)
+	}
+	for last := int64(0); last != head(); {
+		last = head()
+		foldTo(last)
+	}
+	events, err := w.store.Log().Read(t.Context(), event.Query{Types: []string{"counter.filled"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var counts []string
+	for _, e := range events {
+		counts = append(counts, string(e.Data))
+	}
+	if got := strings.Join(counts, " "); got != `{"count":1} {"count":3}` || rung != 2 {
+		t.Errorf("decided at %s, and %d bells rang; want at 1 and 3, and 2", got, rung)
+	}
+}

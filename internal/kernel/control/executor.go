@@ -54,7 +54,8 @@ type Executor struct {
 	slots map[string]bool // slots in which an action is being processed
 }
 
-// slotWait is how long an action waits for another in its slot.
+// slotWait is how long an action waits for another in its slot, and a key for
+// its own stream to be shown.
 const slotWait = 200 * time.Millisecond
 
 // NewExecutor makes an executor for the action types given.
@@ -120,9 +121,9 @@ func (x *Executor) Active(ctx context.Context, r projection.Reader) ([]string, e
 
 // Process takes one action as far as it can go now.
 func (x *Executor) Process(ctx context.Context, env *Env, key string, by Waking) (time.Time, error) {
-	version, err := env.ready(ctx, "action/"+key, by)
-	if err != nil {
-		return time.Time{}, err
+	version, ok, err := env.ready(ctx, "action/"+key, by)
+	if err != nil || !ok {
+		return env.Now().Add(slotWait), err
 	}
 	a, ok, err := projection.Get[action.Action](ctx, env.Reader, action.ProjectionName, key)
 	if err != nil || !ok || a.Phase.Done() {
@@ -276,9 +277,9 @@ func sameOutcome(a, b action.Gated) bool {
 
 // run has the effect and records the result.
 func (x *Executor) run(ctx context.Context, env *Env, t Type, a action.Action, version int64) (time.Time, error) {
-	if a.Phase.Pending() {
+	if a.Phase.Pending() && t.Gate != nil {
 		// The gate's outcome is part of the action its run sees.
-		if _, err := env.ready(ctx, "action/"+a.ID, Waking{}); err != nil {
+		if err := env.Sync(ctx); err != nil {
 			return time.Time{}, err
 		}
 		fresh, _, err := projection.Get[action.Action](ctx, env.Reader, action.ProjectionName, a.ID)

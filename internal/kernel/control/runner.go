@@ -131,6 +131,9 @@ func (r *Runner) follow(ctx context.Context) {
 		if err == nil {
 			err = r.env.Log.Wait(ctx, r.cursor)
 		}
+		if err == nil && r.env.Shown != nil {
+			err = r.env.Until(ctx, r.cursor+1)
+		}
 		if err == nil {
 			failures = 0
 			continue
@@ -147,7 +150,15 @@ func (r *Runner) follow(ctx context.Context) {
 // Poll reads new events and wakes the keys they concern.
 func (r *Runner) Poll(ctx context.Context) error {
 	for {
-		events, err := r.env.Log.Read(ctx, event.Query{After: r.cursor, Limit: 1000})
+		q := event.Query{After: r.cursor, Limit: 1000}
+		if r.env.Shown != nil {
+			shown, err := r.env.Shown(ctx)
+			if err != nil || shown <= r.cursor {
+				return err
+			}
+			q.Until = shown
+		}
+		events, err := r.env.Log.Read(ctx, q)
 		if err != nil || len(events) == 0 {
 			return err
 		}
