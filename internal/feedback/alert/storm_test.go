@@ -3,6 +3,7 @@ package alert_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -109,13 +110,13 @@ func TestOverload(t *testing.T) {
 		_, err := h.Take(t.Context(), prometheus, []alert.Report{{Key: key, Summary: key}})
 		answers <- err
 	}
-	for _, key := range []string{"a", "b", "c", "d"} {
-		go one(key)
+	for n := range alert.MaxTurns {
+		go one(fmt.Sprint(n))
 	}
-	for range 4 {
+	for range alert.MaxTurns {
 		<-stuck.entered
 	}
-	go one("e")
+	go one("late")
 	for waits := false; !waits; _, waits = h.clock.Next() {
 		runtime.Gosched()
 	}
@@ -123,14 +124,14 @@ func TestOverload(t *testing.T) {
 	err := <-answers
 	var p *problem.Error
 	if problem.KindOf(err) != problem.Unavailable || !errors.As(err, &p) || p.RetryAfter <= 0 {
-		t.Errorf("the fifth sender is told %v, want unavailable, and when to come back", err)
+		t.Errorf("the last sender is told %v, want unavailable, and when to come back", err)
 	}
 	close(stuck.free)
-	for range 4 {
+	for range alert.MaxTurns {
 		h.ok(<-answers)
 	}
-	if n := len(h.Firing()); n != 4 {
-		t.Errorf("%d alerts fire, want 4", n)
+	if n := len(h.Firing()); n != alert.MaxTurns {
+		t.Errorf("%d alerts fire, want %d", n, alert.MaxTurns)
 	}
 }
 
