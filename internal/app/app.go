@@ -177,7 +177,7 @@ func (a *App) until(ctx context.Context, position int64) error {
 }
 
 // mayLag is how many events decisions may be behind while alerts are taken.
-const mayLag = 4000
+const mayLag = 20_000
 
 // keepUp waits until decisions are not far behind what is recorded.
 func (a *App) keepUp(ctx context.Context) error {

@@ -177,7 +177,7 @@ func (i *Intake) Take(ctx context.Context, in Integration, reports []Report) (Ta
 // In a storm, requests take turns and wait for what alerts lead to, or people
 // were paged only when it is over.
 const (
-	maxTurns = 8
+	maxTurns = 64
 	maxWait  = 20 * time.Second // before a sender is told to come back
 )
 
