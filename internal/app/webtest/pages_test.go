@@ -91,6 +91,7 @@ func (h *house) pages() []shown {
 	}
 	return []shown{
 		{"runbooks", "/runbooks"}, {"statuspages", "/statuspages"}, {"statuspage", "/statuspages/public?incident=" + incidents[0].Place.Incident},
+		{"alerts", "/alerts"}, {"alerts-all", "/alerts?state=all"}, {"alert", alertOf(incidents[0])}, {"escalations", "/escalations"}, {"escalation", "/escalations/payments"},
 		{"runbook", "/runbooks/runs/" + runs[0].Place.Run},
 		{"now", "/"}, {"services", "/services"}, {"service", "/services/checkout"}, {"changes", "/changes"}, {"change", "/changes/" + back.Change},
 		{"change-moving", "/changes/" + moving.Change}, {"run", "/pipelines/" + back.Change + "-r1"}, {"rollouts", "/rollouts"},
@@ -103,6 +104,16 @@ func (h *house) pages() []shown {
 		{"operation", "/operations/override.grant"}, {"operation-read", "/operations/dora.show"}, {"keys", "/keys"}, {"sign-in", "/sign-in"},
 		{"past", "/?at=2026-11-16T12:00:00Z"}, {"missing", "/services/nothing-like-it"},
 	}
+}
+
+// alertOf is the page of the first alert of an incident.
+func alertOf(i incident.Incident) string {
+	for _, l := range i.Links {
+		if l.Kind == incident.KindAlert {
+			return (&url.URL{Path: "/alerts/" + l.Alert}).EscapedPath()
+		}
+	}
+	return "/alerts/none"
 }
 
 // client is a browser's part that keeps cookies, signed in or not.

@@ -113,6 +113,22 @@ spec:
     - {name: office hours, start: 2026-11-02T09:00, every: 1 day, members: [cem, eva], restrictions: [{days: [mon-fri], from: "09:00", to: "15:00"}]}
 ---
 apiVersion: flyball.dev/v1
+kind: EscalationPolicy
+metadata: {name: payments}
+spec:
+  description: whoever is on call, then the team's second
+  repeat: 1
+  steps:
+    - {notify: [{schedule: payments}], wait: 5m}
+    - {notify: [{schedule: nights}, {person: ana}], wait: 10m}
+  lastResort: [{webhook: "https://wall.example/hook"}]
+---
+apiVersion: flyball.dev/v1
+kind: Person
+metadata: {name: ana}
+spec: {contacts: [{url: "https://pager.example/ana"}]}
+---
+apiVersion: flyball.dev/v1
 kind: Schedule
 metadata: {name: nights}
 spec:

@@ -26,7 +26,7 @@ func parse(a assets) map[string]*template.Template {
 		"ratio": func(n int64, of float64, scale int64) float64 { return float64(n) / float64(max(1, scale)) / of }, "split": splitBar, "json": jsonText,
 		"address": with, "list": func(v ...any) []any { return v }, "plural": plural, "key": rand.Text,
 		"heatx": func(h int) int { return 48 + h*24 }, "heaty": func(row int) int { return row * 16 }, "add": func(a, b int) int { return a + b },
-		"nonzero": func(t time.Time) bool { return !t.IsZero() }, "sentence": sentence, "target": func(d slo.Decimal) string { return strings.Replace(d.Percent(), "%", " %", 1) }, "subject": subjectLink, "shownby": shownBy,
+		"nonzero": func(t time.Time) bool { return !t.IsZero() }, "sentence": sentence, "target": func(d slo.Decimal) string { return strings.Replace(d.Percent(), "%", " %", 1) }, "subject": subjectLink, "alertpath": alertPath, "shownby": shownBy,
 	}
 	shared := template.Must(template.New("").Funcs(funcs).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	entries, err := templateFiles.ReadDir("templates")

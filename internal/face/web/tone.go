@@ -39,6 +39,7 @@ var states = map[string]struct {
 	"floored": {"too few to tell", idle}, "unknown": {"not known", idle}, "missing": {"no data", risk},
 	"allow": {"goes on", good}, "slow": {"goes slower", risk}, "freeze": {"freezes", bad}, "exempt": {"passes", good},
 	"kept": {"kept", good}, "missed": {"missed", bad},
+	"firing": {"firing", bad}, "fired": {"fired", bad}, "silenced": {"held back", risk}, "flapping": {"comes and goes", risk}, "finding": {"incomplete", risk}, "pending": {"not yet", idle},
 	// incidents
 	"open": {"open", bad}, "acknowledged": {"acknowledged", risk}, "snoozed": {"snoozed", risk}, "mitigated": {"mitigated", moving}, "resolved": {"resolved", good},
 	"overdue": {"overdue", bad}, "todo": {"to do", moving}, "replaced": {"replaced since", idle},
@@ -107,7 +108,7 @@ func subjectLink(subject string) string {
 	}
 	paths := map[string]string{
 		"rollout": "/rollouts/", "change": "/changes/", "incident": "/incidents/", "objective": "/objectives/",
-		"service": "/services/", "pipeline": "/pipelines/", "release": "/why/release/",
+		"service": "/services/", "alert": "/alerts/", "pipeline": "/pipelines/", "release": "/why/release/",
 	}
 	if kind == "override" {
 		service, _, _ := strings.Cut(name, ".")
