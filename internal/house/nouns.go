@@ -32,6 +32,7 @@ var Pages = []Page{
 	{"scrape", "metrics", "what is scraped goes into the metrics store"},
 	{"service", "resources", "a kind, declared in a file"},
 	{"status", "cli", "what runs is looked at from the command line"},
+	{"page", "incident", "a page by hand goes the way an incident's do"},
 	{"task", "incident", "a task is something to do while an incident lasts"},
 	{"token", "access", "tokens are how access is given"},
 	{"top", "cli", "what runs is looked at from the command line"},
@@ -41,6 +42,7 @@ var Pages = []Page{
 // belongs.
 var Prefixes = map[string]string{
 	"integration": "internal/feedback/alert: a sender of alerts",
+	"page":        "internal/feedback/incident: a page by hand",
 	"silence":     "internal/feedback/alert: what holds alerts back",
 	"budget":      "internal/feedback/slo: an objective's budget",
 	"decision":    "internal/kernel/control: what a controller decided",

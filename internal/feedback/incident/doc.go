@@ -10,5 +10,8 @@
 // state.go folds the incidents and, for each service and environment, the desk
 // that the controller in decide.go works at; severity.go holds the rules of
 // severity and of what counts as mitigated; page.go is the action notify.page;
-// timeline.go is the query; operations.go is what people do.
+// timeline.go is the query; operations.go is what people do. Leading one is in
+// command.go, lead.go, task.go, tell.go and merge.go. What may have caused it:
+// change.go folds what was done, onset.go finds when trouble began, suspect.go
+// weighs. call.go and callops.go page by hand, without an incident.
 package incident

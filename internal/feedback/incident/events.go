@@ -196,3 +196,38 @@ type Merged struct {
 	Paged    int    `json:"paged,omitempty"` // severity people were paged with, of the same team as Into; 0: they were not
 	Reason   string `json:"reason,omitempty"`
 }
+
+// The facts about pages by hand. Their stream and subject are page/NAME.
+const (
+	EventCalled   = "page.requested"    // data is Called
+	EventSent     = "page.sent"         // data is Sent
+	EventAnswered = "page.acknowledged" // data is Answered
+)
+
+// Called says that somebody wants people, without an incident of its own:
+// nothing is known to hurt.
+type Called struct {
+	Page     string `json:"page"`
+	Person   string `json:"person,omitempty"` // who is wanted: one of the two
+	Team     string `json:"team,omitempty"`   // also whose page it is
+	Service  string `json:"service,omitempty"`
+	Policy   string `json:"policy,omitempty"`   // that says whom, and whom next; empty: the person, or the team's own webhooks and members
+	Incident string `json:"incident,omitempty"` // open for the service: its page and its answer
+	Message  string `json:"message"`
+}
+
+// Sent says whom a page by hand was brought to.
+type Sent struct {
+	Page       string            `json:"page"`
+	People     []string          `json:"people,omitempty"`
+	Step       int               `json:"step"`
+	Attempt    int               `json:"attempt"`
+	Reason     string            `json:"reason"`
+	Escalation oncall.Escalation `json:"escalation"`
+}
+
+// Answered says that somebody has read it.
+type Answered struct {
+	Page   string `json:"page"`
+	Reason string `json:"reason,omitempty"`
+}

@@ -63,7 +63,7 @@ func newRoom(t *testing.T, more ...control.Processor) *room {
 	r.Incidents = &incident.Incidents{Log: store.Log(), Reader: store.States(), Clock: c, Sync: r.states.CatchUp}
 	sources := map[string]control.Source{oncall.SourceName: oncall.Source(store.States())}
 	env := &control.Env{Log: store.Log(), Reader: store.States(), Sources: sources, Lease: func() event.Lease { return event.Lease{} }, Now: c.Now, Sync: r.states.CatchUp}
-	processors := append([]control.Processor{control.Bind(incident.Controller())}, more...)
+	processors := append([]control.Processor{control.Bind(incident.Controller()), control.Bind(incident.CallController())}, more...)
 	r.control = control.NewRunner(env, c, slog.New(slog.NewTextHandler(io.Discard, nil)), processors...)
 	if err := r.control.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -282,17 +282,18 @@ func (r *room) tell(e event.Event, out *strings.Builder) {
 	at := e.Time.Format("15:04:05")
 	var d struct {
 		Incident, Kind, Role, Title, Text, Reason, Rollout string
+		Page, Message                                      string
 		Severity                                           any
 		People                                             []string
 		Type                                               string
 		ID                                                 string
 	}
 	switch {
-	case strings.HasPrefix(e.Type, "incident."):
+	case strings.HasPrefix(e.Type, "incident."), strings.HasPrefix(e.Type, "page."):
 		if err := json.Unmarshal(e.Data, &d); err != nil {
 			r.t.Fatal(err)
 		}
-		fmt.Fprintf(out, "%s %s %s", at, e.Type, d.Incident)
+		fmt.Fprintf(out, "%s %s %s", at, e.Type, d.Incident+d.Page)
 		if d.Severity != nil {
 			fmt.Fprintf(out, " sev %v", d.Severity)
 		}
@@ -304,7 +305,7 @@ func (r *room) tell(e event.Event, out *strings.Builder) {
 		if len(d.People) > 0 {
 			fmt.Fprintf(out, " %s", strings.Join(d.People, "+"))
 		}
-		for _, s := range []string{d.Title, d.Text, d.Reason} {
+		for _, s := range []string{d.Title, d.Text, d.Reason, d.Message} {
 			if s != "" {
 				fmt.Fprintf(out, " | %s", s)
 			}
@@ -340,7 +341,11 @@ func (r *room) replay() {
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		if plan, same, err := incident.Controller().Replay(d); err != nil || !same {
+		replay := incident.Controller().Replay
+		if d.Controller == "page" {
+			replay = incident.CallController().Replay
+		}
+		if plan, same, err := replay(d); err != nil || !same {
 			r.t.Errorf("replayed at %d: %v, %+v, was %s", e.Position, err, plan, d.Plan)
 		}
 		if e.Cause == "" {

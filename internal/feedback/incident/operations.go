@@ -100,7 +100,7 @@ func (n *Incidents) Operations() []operation.Operation {
 			},
 		})
 	}
-	return slices.Concat(n.leading(), n.tasking(), []operation.Operation{
+	return slices.Concat(n.leading(), n.tasking(), n.calling(), []operation.Operation{
 		operation.Define(operation.Spec[ListInput, operation.Page[Incident]]{
 			Noun: "incident", Verb: "list", Summary: "List incidents, newest first", Role: operation.Viewer, Handle: n.list,
 		}),

@@ -27,6 +27,7 @@ const (
 	PageWorse      = "incident.escalated"
 	PageUnanswered = "incident.unanswered" // whoever was paged before has not answered
 	PageWanted     = "incident.wanted"     // somebody who leads it wants more people
+	PageByHand     = "page.requested"      // somebody wants people; there may be no incident
 )
 
 // Page is one message to one webhook or channel, or to one person. The secrets
@@ -55,6 +56,7 @@ type PageData struct {
 	URL      string    `json:"url,omitempty"` // of the incident's page
 	Links    []Link    `json:"links"`
 	Paged    *Summons  `json:"paged,omitempty"` // by a policy: who, and why they
+	Page     string    `json:"page,omitempty"`  // by hand: name of the page, which flyball page ack answers
 }
 
 // Summons says why a page came to somebody.
@@ -149,7 +151,9 @@ func answered(i Incident) string {
 
 // deliver brings a page to its reader.
 func (p Page) deliver(ctx context.Context, post *channel.Post, a action.Action) (any, error) {
-	p.Data.URL = post.Address("/incidents/" + p.Data.Incident)
+	if p.Data.Incident != "" {
+		p.Data.URL = post.Address("/incidents/" + p.Data.Incident)
+	}
 	body, err := json.Marshal(message{Type: p.Type, Timestamp: p.At, Data: p.Data})
 	if err != nil {
 		return nil, err
@@ -160,7 +164,7 @@ func (p Page) deliver(ctx context.Context, post *channel.Post, a action.Action) 
 	if len(l.To) == 0 {
 		l.To = []channel.Contact{{URL: p.URL, SecretEnv: p.SecretEnv, Channel: p.Channel, To: p.To}}
 	}
-	if p.Type != PageOverdue {
+	if p.Type != PageOverdue && p.Data.Incident != "" {
 		l.Acts = []string{channel.Acknowledge, channel.Resolve}
 	}
 	return post.Deliver(ctx, l)
@@ -170,6 +174,17 @@ func (p Page) deliver(ctx context.Context, post *channel.Post, a action.Action) 
 // since when, and why it came to its reader.
 func (p Page) text() notify.Text {
 	d := p.Data
+	if p.Type == PageByHand {
+		t := notify.Text{Title: d.Title, Thread: d.Page, Urgency: notify.High, Lines: []string{d.Paged.Reason}}
+		if d.Service != "" {
+			t.Lines = append(t.Lines, "about "+d.Service)
+		}
+		t.Lines = append(t.Lines, "answer: flyball page ack "+d.Page)
+		if d.URL != "" {
+			t.Links = append(t.Links, notify.Link{Label: "Open the incident", URL: d.URL})
+		}
+		return t
+	}
 	t := notify.Text{Title: fmt.Sprintf("SEV%d %s", d.Severity, d.Title), Thread: d.Incident, Urgency: notify.High}
 	if d.Severity >= canWait {
 		t.Urgency = notify.Low

@@ -124,7 +124,7 @@ func Projections() []*projection.Projection {
 		},
 		Apply: func(_ string, n int, _ event.Event) (int, error) { return n + 1, nil },
 	})
-	return []*projection.Projection{incidents, desks, turns, changes()}
+	return []*projection.Projection{incidents, desks, turns, changes(), calls()}
 }
 
 // The states of an incident.
