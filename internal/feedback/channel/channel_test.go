@@ -180,3 +180,23 @@ func TestMask(t *testing.T) {
 		}
 	}
 }
+
+// In a room nobody knows who follows a link: answers are left to people, and
+// to channels that say who has pressed.
+func TestLinksInARoom(t *testing.T) {
+	own := notify.Link{Label: "Confirm", URL: "https://f.example/confirm", Act: "confirm"}
+	for _, c := range []struct {
+		person string
+		want   int
+	}{{"ana", 2}, {"", 1}} {
+		var got []notify.Link
+		p := &channel.Post{Clock: clock.NewVirtual(start), Web: "https://f.example", Key: key, Notifier: sender(func(_ context.Context, m notify.Message) (notify.Receipt, error) {
+			got = m.Text.Links
+			return notify.Receipt{Status: 200}, nil
+		})}
+		l := channel.Letter{ID: "a", To: webhooks("https://room.example"), Acts: []string{channel.Acknowledge}, Incident: "i", Person: c.person, Text: notify.Text{Links: []notify.Link{own}}}
+		if _, err := p.Deliver(t.Context(), l); err != nil || len(got) != c.want || got[len(got)-1] != own {
+			t.Errorf("for %q: %+v, %v", c.person, got, err)
+		}
+	}
+}
