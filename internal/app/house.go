@@ -36,6 +36,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 	"github.com/flyball-dev/flyball/internal/kernel/resource"
 	"github.com/flyball-dev/flyball/internal/learning/dora"
+	"github.com/flyball-dev/flyball/internal/learning/paging"
 	"github.com/flyball-dev/flyball/internal/learning/postmortem"
 	"github.com/flyball-dev/flyball/internal/learning/why"
 )
@@ -76,6 +77,7 @@ func Projections() []*projection.Projection {
 			oncall.Projection(),
 			maintenance.Projection(),
 			support.Projection(),
+			paging.Projection(),
 		},
 		change.Projections(),
 		release.Projections(),
@@ -213,6 +215,7 @@ func (a *App) assemble() {
 		a.feeder.Operations(),
 		api.EventOperations(a.ports.Store),
 		insight.Operations(),
+		a.pagingDesk().Operations(),
 		postmortems.Operations(),
 		explain.Operations(),
 		operate.Operations(),

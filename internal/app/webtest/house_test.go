@@ -38,6 +38,7 @@ import (
 	"github.com/flyball-dev/flyball/internal/kernel/operation"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
 	"github.com/flyball-dev/flyball/internal/learning/dora"
+	"github.com/flyball-dev/flyball/internal/learning/paging"
 	"github.com/flyball-dev/flyball/internal/learning/postmortem"
 	"github.com/flyball-dev/flyball/internal/learning/why"
 	"github.com/flyball-dev/flyball/internal/port/measure"
@@ -197,6 +198,7 @@ func (h *house) open() {
 		h.books().Operations(), h.watcher.Operations(),
 		(&oncall.Desk{Log: log, Reader: states, Sync: h.sync, Clock: h.clock}).Operations(),
 		(&dora.Insight{Reader: states, Clock: h.clock}).Operations(),
+		(&paging.Desk{Reader: states, Clock: h.clock, Look: func(context.Context, projection.Reader) paging.Lookup { return paging.Lookup{} }}).Operations(),
 		(&postmortem.Desk{Log: log, Reader: states, Sync: h.sync, Clock: h.clock, Tell: h.story()}).Operations(),
 		(&why.Desk{Log: log, Reader: states, Replayers: app.Replayers(), Gates: map[string]why.Gate{release.ActionStart: release.Gate}}).Operations(),
 		api.EventOperations(h.store),

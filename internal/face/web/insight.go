@@ -6,11 +6,14 @@ import (
 
 	"github.com/flyball-dev/flyball/internal/catalog"
 	"github.com/flyball-dev/flyball/internal/learning/dora"
+	"github.com/flyball-dev/flyball/internal/learning/paging"
 )
 
 type insightBody struct {
 	Lead     string
 	Known    bool
+	Paging   paging.Report
+	Paged    bool
 	Report   dora.Report
 	Numbers  []insight
 	Services []string
@@ -70,6 +73,15 @@ func (s *site) insights(v *visit) (page, error) {
 		})
 	}
 	b.Numbers = insightsOf(b.Report.Numbers)
+	if err != nil {
+		return page{}, err
+	}
+	b.Paging, b.Paged, err = call[paging.Report](s, v, "paging.show", func(in any) error {
+		i := in.(*paging.ShowInput)
+		i.To = v.now
+		i.From = v.now.AddDate(0, 0, -min(b.Days, 400))
+		return nil
+	})
 	b.Lead = b.lead()
 	p.Body = b
 	return p, err
