@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/flyball-dev/flyball/internal/adapter/ntfy"
+	"github.com/flyball-dev/flyball/internal/adapter/pagerduty"
 	"github.com/flyball-dev/flyball/internal/adapter/shoutrrr"
 	"github.com/flyball-dev/flyball/internal/adapter/slack"
 	"github.com/flyball-dev/flyball/internal/adapter/smtp"
@@ -38,7 +39,8 @@ func notifiers(c clock.Clock, push *ecdsa.PrivateKey) notify.Router {
 		notify.KindSMS:     twilio.New(c, secret),
 		notify.KindVoice:   twilio.New(c, secret),
 
-		notify.KindShoutrrr: shoutrrr.New(c, secret),
+		notify.KindShoutrrr:  shoutrrr.New(c, secret),
+		notify.KindPagerDuty: pagerduty.New(c, secret),
 	}
 	if push != nil {
 		out[notify.KindWebPush] = webpush.New(c, push)

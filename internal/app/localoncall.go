@@ -300,15 +300,31 @@ mayBeEmpty. Once the files declare people, only those with a contact count.
 }
 
 func oncallImport() *cobra.Command {
-	var schedule, zone string
+	var schedule, zone, tokenEnv, address, mail string
+	var fromPagerDuty bool
 	c := &cobra.Command{
-		Use: "import FILE.ics", Short: "Turn a calendar into a schedule file; needs no server", Args: cobra.ExactArgs(1),
+		Use: "import FILE.ics | import --pagerduty", Short: "Turn a calendar, or an account of PagerDuty's, into files; needs no server", Args: cobra.MaximumNArgs(1),
 		Long: `Reads an iCalendar and prints a Schedule: each event is somebody, by its summary,
 on call from its start until its end. Put its overrides under the layers of a
 schedule, or use it as it is.
 
-  flyball oncall import vacations.ics --schedule payments --time-zone Europe/Berlin`,
+  flyball oncall import vacations.ics --schedule payments --time-zone Europe/Berlin
+
+With --pagerduty, reads users, schedules, escalation policies and teams by
+PagerDuty's REST API and prints them as resources:
+
+  flyball oncall import --pagerduty --token-env PD_TOKEN > flyball/pagerduty.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if fromPagerDuty {
+				text, err := importPagerDuty(cmd.Context(), address, tokenEnv, mail)
+				if err == nil {
+					_, err = io.WriteString(cmd.OutOrStdout(), text)
+				}
+				return err
+			}
+			if len(args) != 1 {
+				return cli.Usage("name an .ics file, or say --pagerduty", "there is nothing to import")
+			}
 			var z oncall.Zone
 			if err := z.UnmarshalText([]byte(zone)); err != nil {
 				return cli.Usage("name one such as Europe/Berlin", "--time-zone: %s", err)
@@ -331,6 +347,10 @@ schedule, or use it as it is.
 		},
 	}
 	c.Flags().StringVar(&schedule, "schedule", "imported", "name of the schedule")
+	c.Flags().BoolVar(&fromPagerDuty, "pagerduty", false, "read an account of PagerDuty's instead of a file")
+	c.Flags().StringVar(&tokenEnv, "token-env", "PD_TOKEN", "environment variable that holds PagerDuty's API key")
+	c.Flags().StringVar(&address, "url", "", "PagerDuty's API (default https://api.pagerduty.com)")
+	c.Flags().StringVar(&mail, "mail-channel", "", "Channel by which people's mail addresses become contacts")
 	c.Flags().StringVar(&zone, "time-zone", "UTC", "of the schedule: for times that have none")
 	return c
 }

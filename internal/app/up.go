@@ -224,7 +224,7 @@ func (a *App) Face(version string) (*Face, error) {
 		Clock: a.cfg.Clock, Logger: a.cfg.Logger, Version: version, Answers: answers, PushKey: a.cfg.PushKey,
 	}))
 	foreign := ingest.New(ingest.Options{API: f, Intake: a.intake, Clock: a.cfg.Clock, Version: version,
-		Answers: answers, Reader: a.env.Reader, Secret: secret, Notifier: a.ports.Notifier, Web: a.cfg.Web})
+		Answers: answers, Reader: a.env.Reader, Secret: secret, Notifier: a.ports.Notifier, Web: a.cfg.Web, Incidents: foreignTool{a}})
 	for _, path := range ingest.Paths {
 		mux.Handle(path, foreign)
 	}

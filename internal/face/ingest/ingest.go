@@ -30,6 +30,8 @@ type Options struct {
 	Secret   notify.Secrets // the value of a secret by the name of its environment variable
 	Notifier notify.Notifier
 	Web      string // address people and services reach this server at
+
+	Incidents Incidents // for what is done at another incident tool
 }
 
 // Ingest is the face of foreign senders.
@@ -52,11 +54,13 @@ func New(o Options) *Ingest {
 	i := &Ingest{o: o, mux: http.NewServeMux()}
 	i.alertmanager()
 	i.mux.HandleFunc("POST /v2/enqueue", i.pagerDuty)
+	i.mux.HandleFunc("POST /v2/change/enqueue", i.pagerDutyChange)
 	i.opsgenie()
 	i.mux.HandleFunc("POST /ingest/{key}/alertmanager", i.webhook)
 	i.mux.HandleFunc("POST /ingest/{key}/grafana", i.webhook)
 	i.mux.HandleFunc("POST /ingest/{key}/datadog", i.datadog)
 	i.mux.HandleFunc("POST /ingest/{key}/sentry", i.sentry)
+	i.mux.HandleFunc("POST /ingest/{key}/pagerduty", i.pagerDutyHook)
 	i.mux.HandleFunc("POST /ingest/{key}/alert", i.mapped)
 	i.mux.HandleFunc("/ingest/{key}/heartbeat", i.heartbeat)
 	if o.Answers != nil {

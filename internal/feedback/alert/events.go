@@ -13,6 +13,8 @@ const (
 	EventIntegrationCreated = "integration.created" // data is Integration; stream integration/NAME
 	EventIntegrationRevoked = "integration.revoked" // data is Integration
 
+	EventChangeReported = "change.reported" // data is ChangeReport: somebody's own tools changed something
+
 	EventSilenceCreated = "silence.created" // data is Silence; stream silence/ID
 	EventSilenceExpired = "silence.expired" // data is Silence
 )
@@ -39,5 +41,6 @@ type Fired struct {
 	URL          string            `json:"url,omitempty"`
 	Links        []Link            `json:"links,omitempty"`
 	Runbook      string            `json:"runbook,omitempty"`
-	Reason       string            `json:"reason,omitempty"` // why it ended
+	Elsewhere    bool              `json:"elsewhere,omitempty"` // its sender pages people itself
+	Reason       string            `json:"reason,omitempty"`    // why it ended
 }

@@ -233,7 +233,7 @@ func (i *Intake) step(in Integration, r Report, c known, now time.Time) step {
 	s := step{act: r.Act, fired: Fired{
 		Alert: in.Name + "/" + fingerprint, Integration: in.Name, Fingerprint: fingerprint,
 		Service: at.service, Team: at.team, Environment: at.environment, Severity: r.Severity, Urgency: r.Severity, Explanation: r.Summary,
-		Labels: r.Labels, Annotations: r.Annotations, Key: r.Key, StartsAt: r.StartsAt, EndsAt: r.EndsAt.UTC(), URL: r.GeneratorURL, Runbook: cmp.Or(r.Runbook, at.runbook), Links: r.Links,
+		Labels: r.Labels, Annotations: r.Annotations, Key: r.Key, StartsAt: r.StartsAt, EndsAt: r.EndsAt.UTC(), URL: r.GeneratorURL, Runbook: cmp.Or(r.Runbook, at.runbook), Links: r.Links, Elsewhere: r.Elsewhere,
 	}}
 	if r.Act == Trigger {
 		s.fired = c.routed(s.fired, now, nil)

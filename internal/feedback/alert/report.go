@@ -23,6 +23,7 @@ type Report struct {
 	GeneratorURL string            `json:"generator_url,omitempty"` // where it comes from
 	Runbook      string            `json:"runbook,omitempty"`
 	Links        []Link            `json:"links,omitempty"`
+	Elsewhere    bool              `json:"elsewhere,omitempty"` // its sender pages people itself
 	Act          Act               `json:"-"`
 }
 

@@ -5,8 +5,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/flyball-dev/flyball/internal/feedback/alert"
+	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/problem"
 )
 
@@ -88,6 +90,51 @@ func TestSenders(t *testing.T) {
 	}
 }
 
+func TestPagerDutyHook(t *testing.T) {
+	h, err := alert.DecodePagerDutyHook(payload(t, "pagerduty-hook"))
+	if err != nil || told(h.Report) != "1 pagerduty PT4KHLK|page|The server is on fire.|1 links since 14:00:00" || h.Key != "baf7cf21b1da41b4b0221008339ff357" || h.By != "Earline Greenholt" ||
+		h.Report.Labels["service"] != "my-mail-service" || !h.Report.Elsewhere {
+		t.Errorf("%+v %v", h, err)
+	}
+	for body, want := range map[string]string{`{}`: "event_type is missing", `{"event":{"event_type":"incident.resolved"}}`: "data.id is missing", `[]`: "cannot be read"} {
+		if _, err := alert.DecodePagerDutyHook([]byte(body)); problem.KindOf(err) != problem.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", body, err, want)
+		}
+	}
+	if h, err := alert.DecodePagerDutyHook([]byte(`{"event":{"event_type":"pagey.ping"}}`)); err != nil || !h.Ignored {
+		t.Errorf("a ping: %+v %v", h, err)
+	}
+	for name, want := range map[string]string{"My Mail Service": "my-mail-service", "  Ünïcode -- (EU)": "n-code-eu", "": "", strings.Repeat("x", 100): strings.Repeat("x", 63)} {
+		if got := alert.PlainName(name); got != want {
+			t.Errorf("%q is %q, want %q", name, got, want)
+		}
+	}
+}
+
+// What somebody's own tools did is a fact about a service.
+func TestChangeReported(t *testing.T) {
+	h := newHouse(t)
+	key, r, err := alert.DecodePagerDutyChange(payload(t, "pagerduty-change"))
+	if err != nil || key != "samplekeyhere" || r.Summary != "Build Success - Increase snapshot create timeout to 30 seconds" || len(r.Links) != 1 || r.Labels["service"] != "checkout" {
+		t.Fatalf("%s %+v %v", key, r, err)
+	}
+	r.StartsAt = noon.Add(-time.Minute)
+	h.ok(h.ReportChange(t.Context(), prometheus, r))
+	events, err := h.Log.Read(t.Context(), event.Query{Types: []string{alert.EventChangeReported}})
+	h.ok(err)
+	if len(events) != 1 || !events[0].Time.Equal(noon.Add(-time.Minute)) {
+		t.Fatalf("recorded %+v", events)
+	}
+	got, err := event.Decode[alert.ChangeReport](events[0])
+	h.ok(err)
+	h.equal("it is about", fmt.Sprint(got.Service, " ", got.Team, " ", got.Environment, " ", got.Source), "checkout payments prod acme-build-pipeline-tool-default-i-9999")
+	for _, bad := range []string{`{}`, `{"payload":{}}`, `[`} {
+		if _, _, err := alert.DecodePagerDutyChange([]byte(bad)); problem.KindOf(err) != problem.Invalid {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
 func TestMapping(t *testing.T) {
 	m := alert.MappingSpec{
 		When: `headers["x-kind"] == "problem"`, Each: "body.problems", Key: "string(int(item.id))", Summary: "item.title + ' at ' + body.site",
@@ -152,7 +199,7 @@ func TestMappingOfIntegration(t *testing.T) {
 }
 
 func FuzzSenders(f *testing.F) {
-	for _, name := range []string{"grafana", "datadog-triggered", "datadog-warn", "sentry-event_alert", "sentry-metric_alert", "sentry-issue"} {
+	for _, name := range []string{"grafana", "datadog-triggered", "datadog-warn", "sentry-event_alert", "sentry-metric_alert", "sentry-issue", "pagerduty-hook", "pagerduty-change"} {
 		f.Add(payload(f, name))
 	}
 	m := alert.MappingSpec{Each: "body.alerts", Key: "item.fingerprint", Summary: "item.labels.alertname", Labels: map[string]string{"a": "item.labels"}}
@@ -163,5 +210,7 @@ func FuzzSenders(f *testing.F) {
 			_, _, _ = alert.DecodeSentry(resource, data)
 		}
 		_, _ = m.Decode(data, nil)
+		_, _ = alert.DecodePagerDutyHook(data)
+		_, _, _ = alert.DecodePagerDutyChange(data)
 	})
 }

@@ -56,6 +56,9 @@ func defaults(_ resource.Metadata, s *Spec) {
 	if s.Ntfy != nil {
 		s.Ntfy.Server = or(s.Ntfy.Server, "https://ntfy.sh")
 	}
+	if s.PagerDuty != nil {
+		s.PagerDuty.URL = or(s.PagerDuty.URL, "https://events.pagerduty.com")
+	}
 	for _, g := range []*notify.Gateway{s.SMS, s.Voice} {
 		if g != nil {
 			g.URL = or(g.URL, "https://api.twilio.com")
@@ -71,7 +74,7 @@ func or(s, otherwise string) string {
 }
 
 // kinds is every kind of channel, for messages.
-var kinds = strings.Join([]string{notify.KindSMTP, notify.KindSlack, notify.KindTeams, notify.KindNtfy, notify.KindSMS, notify.KindVoice, notify.KindWebPush, notify.KindShoutrrr}, ", ")
+var kinds = strings.Join([]string{notify.KindSMTP, notify.KindSlack, notify.KindTeams, notify.KindNtfy, notify.KindSMS, notify.KindVoice, notify.KindWebPush, notify.KindPagerDuty, notify.KindShoutrrr}, ", ")
 
 func validate(c *resource.Checker, s *Spec) {
 	switch s.Kind() {
@@ -97,6 +100,9 @@ func validate(c *resource.Checker, s *Spec) {
 		if w := s.WebPush.Contact; !strings.HasPrefix(w, "mailto:") && !strings.HasPrefix(w, "https://") {
 			c.Errorf("webpush.contact", "format", "push services want to know whom to write to when something is wrong: mailto:… or https://…")
 		}
+	case notify.KindPagerDuty:
+		variable(c, "pagerduty.routingKeyEnv", s.PagerDuty.RoutingKeyEnv, true)
+		address(c, "pagerduty.url", s.PagerDuty.URL)
 	case notify.KindShoutrrr:
 		variable(c, "shoutrrr.urlEnv", s.Shoutrrr.URLEnv, true)
 	}

@@ -198,7 +198,7 @@ func (d *desk) because(verdict, rule, cause, format string, args ...any) {
 
 func (d *desk) open(s Signal) {
 	place := Place{Incident: d.name(), Service: d.Service, Team: cmp.Or(s.Team, d.Team), Environment: d.Environment}
-	o := Opened{Place: place, Severity: severityOf(s, d.Users), Title: d.title(s), Trigger: s.Event, Began: s.At, Link: s.Link, Routed: s.Team != "", Policy: s.Policy}
+	o := Opened{Place: place, Severity: severityOf(s, d.Users), Title: d.title(s), Trigger: s.Event, Began: s.At, Link: s.Link, Routed: s.Team != "", Policy: s.Policy, Elsewhere: s.Elsewhere}
 	i := Incident{}.opened(o, d.now, "controller:incident")
 	d.Open = &i
 	d.fact(EventOpened, o)

@@ -13,6 +13,7 @@ const (
 	EventLinked       = "incident.linked"       // data is Linked
 	EventHeld         = "incident.held"         // data is Held
 	EventSuppressed   = "incident.suppressed"   // data is Suppressed; of a place, before there is an incident or beside it
+	EventMirrored     = "incident.mirrored"     // data is Mirrored; in the stream mirror/INCIDENT
 	EventPaged        = "incident.paged"        // data is Paged
 	EventAcknowledged = "incident.acknowledged" // data is Said
 	EventNoted        = "incident.noted"        // data is Said
@@ -50,12 +51,13 @@ type Ref struct {
 // Opened says that an incident began.
 type Opened struct {
 	Place
-	Severity int       `json:"severity"` // 1 is worst, 4 hurts no user
-	Title    string    `json:"title"`
-	Trigger  string    `json:"trigger,omitempty"` // ID of the event that opened it; empty when declared by hand
-	Began    time.Time `json:"began"`             // when what opened it happened
-	Routed   bool      `json:"routed,omitempty"`  // an alert route gave it its team
-	Policy   string    `json:"policy,omitempty"`  // that an alert route gave it, instead of the team's
+	Severity  int       `json:"severity"` // 1 is worst, 4 hurts no user
+	Title     string    `json:"title"`
+	Trigger   string    `json:"trigger,omitempty"`   // ID of the event that opened it; empty when declared by hand
+	Began     time.Time `json:"began"`               // when what opened it happened
+	Elsewhere bool      `json:"elsewhere,omitempty"` // another incident tool has it, and pages people
+	Routed    bool      `json:"routed,omitempty"`    // an alert route gave it its team
+	Policy    string    `json:"policy,omitempty"`    // that an alert route gave it, instead of the team's
 	Link
 }
 
@@ -106,6 +108,8 @@ type Paged struct {
 	Severity int    `json:"severity"`
 	Webhooks int    `json:"webhooks"` // 0: nobody, for the reason
 	Reason   string `json:"reason"`
+	// Another incident tool pages people; nobody was paged from here.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 	// By a policy: whom, and how far it has gone with that.
 	People     []string           `json:"people,omitempty"`
 	Again      int                `json:"again,omitempty"`   // how often people had changed the course of its pages

@@ -12,10 +12,11 @@ import (
 // Signal is a fact of another room that concerns incidents.
 type Signal struct {
 	Link
-	Page   bool      `json:"page,omitempty"`   // of an alert: its severity is page
-	Until  time.Time `json:"until,omitzero"`   // of an alert: it is snoozed
-	Team   string    `json:"team,omitempty"`   // of an alert: who is paged by a route, instead of the service's owner
-	Policy string    `json:"policy,omitempty"` // of an alert: by which EscalationPolicy, instead of the team's
+	Page      bool      `json:"page,omitempty"`      // of an alert: its severity is page
+	Until     time.Time `json:"until,omitzero"`      // of an alert: it is snoozed
+	Team      string    `json:"team,omitempty"`      // of an alert: who is paged by a route, instead of the service's owner
+	Elsewhere bool      `json:"elsewhere,omitempty"` // of an alert: its sender pages people itself
+	Policy    string    `json:"policy,omitempty"`    // of an alert: by which EscalationPolicy, instead of the team's
 }
 
 // triggers reports whether a signal opens an incident when none is open.
@@ -46,6 +47,7 @@ type foreign struct {
 	SnoozedUntil time.Time `json:"snoozed_until"`
 	Into         *Ref      `json:"into"`
 	Merged       []Ref     `json:"merged"`
+	Elsewhere    bool      `json:"elsewhere"`
 }
 
 // The facts of other rooms that incidents look at.
@@ -101,6 +103,7 @@ func signal(e event.Event, f foreign) (s Signal, ok bool) {
 		s.Text = fmt.Sprintf("%s serves everybody", f.Revision)
 	case alertFired:
 		s.Kind, s.Role = KindAlert, RoleTrigger
+		s.Elsewhere = f.Elsewhere
 		s.Page, s.Team, s.Policy = f.Severity == "page", f.Route.Team, f.Route.Policy
 		if !s.Page {
 			s.Role = RoleSuspect

@@ -29,6 +29,7 @@ type Incident struct {
 	ResolvedBy     string             `json:"resolved_by,omitempty"`
 	Resolution     string             `json:"resolution,omitempty"`
 	Paged          int                `json:"paged" doc:"severity people were last paged with, 0 for not yet"`
+	Elsewhere      bool               `json:"elsewhere,omitempty" table:"-" doc:"another incident tool has it, and pages people"`
 	Routed         bool               `json:"routed,omitempty" table:"-" doc:"an alert route gave it its team"`
 	HeldBy         string             `json:"held_by,omitempty" doc:"incident of a dependency because of which nobody is paged for this one yet"`
 	Webhooks       int                `json:"webhooks" doc:"webhooks, or people, that were paged then"`
@@ -124,7 +125,7 @@ func Projections() []*projection.Projection {
 		},
 		Apply: func(_ string, n int, _ event.Event) (int, error) { return n + 1, nil },
 	})
-	return []*projection.Projection{incidents, desks, turns, changes(), calls()}
+	return []*projection.Projection{incidents, desks, turns, mirrors(), changes(), calls()}
 }
 
 // The states of an incident.
@@ -175,6 +176,7 @@ func (i Incident) apply(e event.Event) (Incident, error) {
 
 // paged is the incident after people were paged.
 func (i Incident) paged(p Paged) Incident {
+	i.Elsewhere = p.Elsewhere
 	i.Paged, i.Webhooks, i.People, i.HeldBy = p.Severity, p.Webhooks, p.People, ""
 	if !i.SnoozedUntil.IsZero() { // whoever had it let the time pass
 		i.SnoozedUntil, i.AcknowledgedAt, i.AcknowledgedBy = time.Time{}, time.Time{}, ""
@@ -212,7 +214,7 @@ func (i Incident) state() string {
 
 // opened is the incident as it begins.
 func (i Incident) opened(o Opened, at time.Time, by string) Incident {
-	i = Incident{Place: o.Place, Severity: o.Severity, Title: o.Title, BeganAt: o.Began, OpenedAt: at, OpenedBy: by, Routed: o.Routed}
+	i = Incident{Place: o.Place, Severity: o.Severity, Title: o.Title, BeganAt: o.Began, OpenedAt: at, OpenedBy: by, Routed: o.Routed, Elsewhere: o.Elsewhere}
 	i.Policy = o.Policy
 	if o.Link.Kind != "" {
 		i.Links = []Link{o.Link}
@@ -304,7 +306,7 @@ func firing(of map[string]Signal, e event.Event, s Signal) map[string]Signal {
 		if of == nil {
 			of = map[string]Signal{}
 		}
-		of[s.Alert] = Signal{Link: Link{Text: strings.ToValidUTF8(s.Text[:min(len(s.Text), maxFirst)], "")}}
+		of[s.Alert] = Signal{Elsewhere: s.Elsewhere, Link: Link{Text: strings.ToValidUTF8(s.Text[:min(len(s.Text), maxFirst)], "")}}
 	case e.Type == alertSnoozed:
 		if f, ok := of[s.Alert]; ok {
 			f.Until = s.Until
@@ -334,6 +336,9 @@ func (r *Recent) apply(e event.Event, f foreign) *Recent {
 }
 
 func (d Desk) applyOwn(e event.Event) (Desk, error) {
+	if e.Type == EventMirrored {
+		return d, nil
+	}
 	if e.Type == EventSuppressed {
 		s, err := event.Decode[Suppressed](e)
 		return d.aside(s), err

@@ -18,6 +18,11 @@ func (d *desk) page() {
 	switch {
 	case d.held():
 		d.hold()
+	case d.news() && d.elsewhere():
+		p := Paged{Place: d.Open.Place, Severity: d.Open.Severity, Elsewhere: true, Reason: "nobody is paged from here: whoever reported it pages people itself"}
+		i := d.Open.paged(p)
+		d.Open = &i
+		d.fact(EventPaged, p)
 	case d.news() && d.Policy != "":
 		d.begin()
 	case d.news():
@@ -27,6 +32,20 @@ func (d *desk) page() {
 	case !d.Open.SnoozedUntil.IsZero():
 		d.recall()
 	}
+}
+
+// elsewhere reports whether another incident tool pages people for all that
+// hurts.
+func (d *desk) elsewhere() bool {
+	if !d.Open.Elsewhere {
+		return false
+	}
+	for _, f := range d.Firing {
+		if !f.Elsewhere {
+			return false
+		}
+	}
+	return true
 }
 
 // recall calls the team's webhooks again when a snooze is over and it still
@@ -45,7 +64,8 @@ func (d *desk) recall() {
 // news reports whether people must hear of the incident, or hear of it again.
 func (d *desk) news() bool {
 	i := d.Open
-	return i.Severity < severityNoUser && (i.Paged == 0 || i.Paged > i.Severity) && !d.held()
+	ours := i.Elsewhere && i.Paged != 0 && !d.elsewhere() // what the other tool does not know of
+	return i.Severity < severityNoUser && (i.Paged == 0 || i.Paged > i.Severity || ours) && !d.held()
 }
 
 // needs asks for who would be paged when a decision may page by a policy.
@@ -186,6 +206,8 @@ func (d *desk) call(despite string) {
 	kind := PageOpened
 	p.Reason = fmt.Sprintf("severity %d", i.Severity)
 	switch {
+	case i.Elsewhere && i.Paged != 0:
+		p.Reason = fmt.Sprintf("severity %d, and the other tool does not know of all that hurts", i.Severity)
 	case i.Paged == i.Severity:
 		kind = PageUnanswered
 		p.Reason = fmt.Sprintf("severity %d: it was snoozed, and still hurts", i.Severity)

@@ -11,6 +11,8 @@ const (
 	KindVoice    = "voice"
 	KindWebPush  = "webpush"
 	KindShoutrrr = "shoutrrr"
+
+	KindPagerDuty = "pagerduty"
 )
 
 // Settings are those of one channel: exactly one is set. Their JSON is what is
@@ -25,6 +27,8 @@ type Settings struct {
 	Voice    *Gateway  `json:"voice,omitempty"`    // telephone calls, by the same
 	WebPush  *WebPush  `json:"webpush,omitempty"`  // push to browsers
 	Shoutrrr *Shoutrrr `json:"shoutrrr,omitempty"` // anything else that Shoutrrr knows
+
+	PagerDuty *PagerDuty `json:"pagerduty,omitempty"` // a service there, which pages as it is set up to
 }
 
 // SMTP is a mail server that takes mail for delivery (RFC 5321, 6409).
@@ -77,13 +81,19 @@ type Shoutrrr struct {
 	URLEnv string `json:"urlEnv"` // address, which holds secrets
 }
 
+// PagerDuty is an integration of one of its services, for the Events API v2.
+type PagerDuty struct {
+	RoutingKeyEnv string `json:"routingKeyEnv"` // of the integration
+	URL           string `json:"url,omitempty"` // default https://events.pagerduty.com; in the EU https://events.eu.pagerduty.com
+}
+
 // Kind is the kind of channel; a webhook when nothing is set, and empty when
 // more than one is.
 func (s Settings) Kind() string {
 	kind := ""
 	for name, set := range map[string]bool{
 		KindSMTP: s.SMTP != nil, KindSlack: s.Slack != nil, KindTeams: s.Teams != nil, KindNtfy: s.Ntfy != nil,
-		KindSMS: s.SMS != nil, KindVoice: s.Voice != nil, KindWebPush: s.WebPush != nil, KindShoutrrr: s.Shoutrrr != nil,
+		KindSMS: s.SMS != nil, KindVoice: s.Voice != nil, KindWebPush: s.WebPush != nil, KindShoutrrr: s.Shoutrrr != nil, KindPagerDuty: s.PagerDuty != nil,
 	} {
 		if set && kind != "" {
 			return ""
@@ -100,7 +110,8 @@ func (s Settings) Kind() string {
 
 // Deduplicates reports whether the receiver drops a message it has seen, by its
 // identifier: webhooks do by their contract, mail systems by the Message-ID, Slack
-// by a bot's client_msg_id. What others get twice is counted.
+// by a bot's client_msg_id, PagerDuty by the dedup_key. What others get twice is
+// counted.
 func (s Settings) Deduplicates() bool {
-	return s.Kind() == KindWebhook || s.SMTP != nil || s.Slack != nil && s.Slack.TokenEnv != ""
+	return s.Kind() == KindWebhook || s.SMTP != nil || s.PagerDuty != nil || s.Slack != nil && s.Slack.TokenEnv != ""
 }
