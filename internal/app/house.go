@@ -172,6 +172,7 @@ func (a *App) assemble() {
 		[]control.Type{release.StartType(starter.Run), a.restartAction()},
 		a.publishing(),
 		incident.PageTypes(a.parts.post),
+		[]control.Type{alert.TellType(a.parts.post)},
 	)
 	a.executor = control.NewExecutor(reader, types...)
 	a.controls = control.NewRunner(a.env, a.cfg.Clock, a.cfg.Logger,

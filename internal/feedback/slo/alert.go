@@ -26,6 +26,9 @@ type AlertPolicy struct {
 	Breaching bool
 	Resolved  bool
 	Targets   []string // names of notification targets
+	// Notify is where those send to, beside the pages of the team: CHANNEL, or
+	// CHANNEL:ADDRESS (OpenSLO: the target of an AlertNotificationTarget).
+	Notify []string
 }
 
 // BurnCondition holds when the burn rates over both windows exceed a factor.

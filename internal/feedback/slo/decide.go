@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"sort"
+	"strings"
 	"time"
 
+	"github.com/flyball-dev/flyball/internal/kernel/action"
 	"github.com/flyball-dev/flyball/internal/kernel/control"
 	"github.com/flyball-dev/flyball/internal/kernel/event"
 	"github.com/flyball-dev/flyball/internal/kernel/projection"
@@ -67,6 +69,7 @@ func Decide(v control.View[Status], now time.Time) control.Plan {
 			continue
 		}
 		plan.Facts = append(plan.Facts, event.Draft{Type: EventAlertFired, Data: a})
+		plan.Actions = append(plan.Actions, a.tell("fired", a.Notify)...)
 		plan.Reason = a.Explanation
 	}
 	for _, rule := range sortedRules(v.State.Firing) {
@@ -76,12 +79,37 @@ func Decide(v control.View[Status], now time.Time) control.Plan {
 		a := v.State.Firing[rule]
 		a.Resolved = now
 		plan.Facts = append(plan.Facts, event.Draft{Type: EventAlertResolved, Data: a})
+		plan.Actions = append(plan.Actions, a.tell("resolved", a.NotifyEnd)...)
 		plan.Reason = "resolved: " + a.Condition + " no longer holds"
 	}
 	if len(plan.Facts) == 0 {
 		return control.Plan{}
 	}
 	return plan
+}
+
+// ActionTell is the type of the action that tells a notification target of an
+// alert; its parameters are Telling.
+const ActionTell = "notify.alert"
+
+// Telling is one message about an alert to one target.
+type Telling struct {
+	AlertChanged
+	What string `json:"what"` // fired or resolved
+	To   string `json:"to"`   // CHANNEL, or CHANNEL:ADDRESS
+}
+
+// tell proposes a message to each target. A message has one identifier, however
+// often it is tried.
+func (a AlertChanged) tell(what string, targets []string) (out []action.Proposal) {
+	for i, to := range targets {
+		id := strings.NewReplacer(".", "_", "/", "-", " ", "_").Replace(fmt.Sprintf("alert-%s-%s-%d", a.Alert, what, i+1))
+		out = append(out, action.Proposal{
+			ID: id, Type: ActionTell, Subject: "objective/" + a.Objective, Reason: fmt.Sprintf("tell %s that %s %s", to, a.Condition, what),
+			Params: action.Params(Telling{a, what, to}),
+		})
+	}
+	return out
 }
 
 func sortedRules(m map[string]AlertChanged) []string {

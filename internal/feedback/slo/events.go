@@ -71,4 +71,8 @@ type AlertChanged struct {
 	Bad         int64     `json:"bad"`   // events in the long window
 	Total       int64     `json:"total"` // events in the long window
 	ExhaustsIn  float64   `json:"exhausts_in_seconds,omitempty"`
+	// Notify is where it is told when it begins, and NotifyEnd when it ends:
+	// CHANNEL, or CHANNEL:ADDRESS.
+	Notify    []string `json:"notify,omitempty"`
+	NotifyEnd []string `json:"notify_end,omitempty"`
 }

@@ -304,7 +304,11 @@ func openSLOPolicy(p AlertPolicy, c BurnCondition) fields {
 	}
 	condition = append(condition, field{"alertAfter", shortSpan(p.After)})
 	targets := []fields{}
-	for _, t := range p.Targets {
+	for i, t := range p.Targets {
+		if i < len(p.Notify) && p.Notify[i] != t {
+			targets = append(targets, fields{{"kind", "AlertNotificationTarget"}, {"metadata", fields{{"name", t}}}, {"spec", fields{{"target", p.Notify[i]}}}})
+			continue
+		}
 		targets = append(targets, fields{{"targetRef", t}})
 	}
 	return fields{{"kind", "AlertPolicy"}, {"metadata", fields{{"name", p.Name}}}, {"spec", fields{

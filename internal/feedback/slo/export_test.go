@@ -429,7 +429,7 @@ func randomPolicies(r *rand.Rand, o *slo.Objective) []slo.AlertPolicy {
 			p.Conditions = append(p.Conditions, c)
 		}
 		if r.IntN(2) == 0 {
-			p.Targets = []string{"mail", "chat"}
+			p.Targets, p.Notify = []string{"mail", "chat"}, []string{"mail", "mail:ops@example.org"}
 		}
 		out = append(out, p)
 	}

@@ -1,6 +1,7 @@
 package slo
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -71,7 +72,8 @@ func (r *resolver) policy(spec *object, name string) []AlertPolicy {
 		spec.warnf("silent-policy", "this policy never alerts; write alertWhenBreaching: true")
 	}
 	for _, t := range spec.get("notificationTargets").items() {
-		base.Targets = append(base.Targets, r.notificationTarget(t))
+		name, to := r.notificationTarget(t)
+		base.Targets, base.Notify = append(base.Targets, name), append(base.Notify, to)
 	}
 	conditions := spec.get("conditions")
 	items := conditions.items()
@@ -126,7 +128,8 @@ func (r *resolver) conditionRef(ref value) *conditionDef {
 	return nil
 }
 
-func (r *resolver) notificationTarget(item value) string {
+// notificationTarget is the name of a target, and where it sends to.
+func (r *resolver) notificationTarget(item value) (name, to string) {
 	ref := item
 	if !item.isScalar() {
 		o := item.object()
@@ -134,14 +137,16 @@ func (r *resolver) notificationTarget(item value) string {
 		if ref = o.get("targetRef"); ref.isNull() {
 			o.get("kind")
 			o.known = append(o.known, "apiVersion")
-			return o.get("metadata").object().get("name").text() + o.get("spec").object().get("target").text()
+			to = o.get("spec").object().get("target").text()
+			return cmp.Or(o.get("metadata").object().get("name").text(), to), to
 		}
 	}
 	if !r.has("AlertNotificationTarget", ref.text()) {
 		ref.warnf("dangling-reference", "there is no AlertNotificationTarget %q in these files; %s", clip(ref.text(), 60),
 			didYouMean(ref.text(), keysOf(r.byKind[formatOpenSLO+"/AlertNotificationTarget"])))
+		return ref.text(), ref.text()
 	}
-	return ref.text()
+	return ref.text(), r.byKind[formatOpenSLO+"/AlertNotificationTarget"][ref.text()].spec.get("target").text()
 }
 
 // sloPolicies reads the alert policies of an SLO, by name or inline. Without

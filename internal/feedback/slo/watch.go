@@ -249,7 +249,25 @@ func (w *Watcher) measure(id string) (Measured, error) {
 	if d.objective.GroupAlerts {
 		m.Firing = append(m.Firing, w.groupAlerts(m, id, d)...)
 	}
+	for i := range m.Firing {
+		m.Firing[i].addressed(d.objective.AlertPolicies)
+	}
 	return m, nil
+}
+
+// addressed says where an alert is told, by its policy.
+func (a *AlertChanged) addressed(policies []AlertPolicy) {
+	for _, p := range policies {
+		if p.Name != a.Policy {
+			continue
+		}
+		if p.Breaching {
+			a.Notify = p.Notify
+		}
+		if p.Resolved {
+			a.NotifyEnd = p.Notify
+		}
+	}
 }
 
 // BurnOver is the burn rate over one of BurnWindows, 0 when nothing is known.
