@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -76,6 +77,17 @@ type Server struct {
 
 // RunUp runs server and agent until ctx is done. The agent stays up.
 func RunUp(ctx context.Context, o UpOptions) error {
+	// Much of what a start reads is garbage soon: collecting it while it grows
+	// would take a tenth of the time.
+	if os.Getenv("GOGC") == "" {
+		before, ready := debug.SetGCPercent(400), o.Ready
+		o.Ready = func(up Up) {
+			debug.SetGCPercent(before)
+			if ready != nil {
+				ready(up)
+			}
+		}
+	}
 	state, err := filepath.Abs(or(o.State, filepath.Join(o.Repository, ".flyball")))
 	if err != nil {
 		return err
@@ -283,10 +295,14 @@ func (a *App) applyOwn(ctx context.Context, o UpOptions) error {
 	if err != nil {
 		return err
 	}
+	mark := appliedFrom(a.cfg.State, a.cfg.Resources, commit, files)
+	if same, err := mark.still(ctx, a); same || err != nil {
+		return err
+	}
 	if _, err := a.parts.applier.Apply(ctx, "system:up", a.cfg.Resources, commit, files); err != nil {
 		return err
 	}
-	return nil
+	return mark.note(ctx, a)
 }
 
 // localToken is the administrator's token of this machine: whoever can read
