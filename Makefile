@@ -23,7 +23,7 @@ test: ## all tests, the story of the demo included
 check: ## format, vet, staticcheck, the order of the house, links, what is generated
 	@scripts/check
 
-bench: ## figures beside named peers, in one run (about 40 minutes)
+bench: ## figures beside named peers, in one run (about an hour)
 	@scripts/bench
 
 dist: ## static binaries for linux and macOS, amd64 and arm64, with checksums
