@@ -195,7 +195,7 @@ func (n *Incidents) answer(ctx context.Context, caller operation.Caller, in Answ
 // told records a fact about a page by hand.
 func (n *Incidents) told(ctx context.Context, caller operation.Caller, version int64, name, typ string, data any, now time.Time) (Call, error) {
 	_, err := n.Log.Append(ctx, event.Batch{Stream: "page/" + name, Expect: version, Drafts: []event.Draft{{
-		ID: callID(ctx, typ), Type: typ, Subject: "page/" + name, Time: now, Actor: caller.Name, Cause: operation.CallID(ctx), Data: data,
+		ID: operation.FactID(ctx, typ), Type: typ, Subject: "page/" + name, Time: now, Actor: caller.Name, Cause: operation.CallID(ctx), Data: data,
 	}}})
 	if err != nil {
 		return Call{}, fmt.Errorf("page %s: %w", name, err)

@@ -321,7 +321,7 @@ func (n *Incidents) declare(ctx context.Context, caller operation.Caller, in Dec
 	if s.Open != nil && s.Open.Into != nil {
 		return Incident{}, s.Open.over("incident.declare")
 	}
-	if s.Open != nil && s.Open.Event != callID(ctx, EventOpened) {
+	if s.Open != nil && s.Open.Event != operation.FactID(ctx, EventOpened) {
 		return Incident{}, problem.New(problem.Conflict, "incident.declare", "%s is open for %s in %s already: %s", s.Open.Incident, in.Service, in.Environment, s.Open.Title).
 			WithNext("add what you know to it: flyball incident note %s '…'", s.Open.Incident)
 	}
@@ -334,15 +334,6 @@ func (n *Incidents) declare(ctx context.Context, caller operation.Caller, in Dec
 	place := Place{Incident: Name(in.Service, in.Environment, users, s.Last, now), Service: in.Service, Team: service.Team, Environment: in.Environment}
 	return n.record(ctx, caller, version, place.Incident, stream(in.Service, in.Environment), EventOpened,
 		Opened{Place: place, Severity: in.Severity, Title: in.Title, Began: now})
-}
-
-// callID identifies a fact by the call that led to it, so that a repeated call
-// records it once.
-func callID(ctx context.Context, what string) string {
-	if id := operation.CallID(ctx); id != "" {
-		return id + "#" + what
-	}
-	return ""
 }
 
 func (n *Incidents) record(ctx context.Context, caller operation.Caller, version int64, name, stream, typ string, data any) (Incident, error) {
@@ -359,7 +350,7 @@ func (n *Incidents) recordAll(ctx context.Context, caller operation.Caller, vers
 	batch := event.Batch{Stream: stream, Expect: version}
 	for _, f := range facts {
 		batch.Drafts = append(batch.Drafts, event.Draft{
-			ID: callID(ctx, f.typ), Type: f.typ, Subject: "incident/" + name, Time: n.Clock.Now(), Actor: caller.Name, Cause: operation.CallID(ctx), Data: f.data,
+			ID: operation.FactID(ctx, f.typ), Type: f.typ, Subject: "incident/" + name, Time: n.Clock.Now(), Actor: caller.Name, Cause: operation.CallID(ctx), Data: f.data,
 		})
 	}
 	if _, err := n.Log.Append(ctx, batch); err != nil {

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"regexp"
@@ -51,19 +52,11 @@ func Kinds() []*resource.Kind {
 }
 
 func defaults(_ resource.Metadata, s *Spec) {
-	s.Scheme = or(s.Scheme, "http")
-	s.Path = or(s.Path, "/metrics")
-	s.Interval = or(s.Interval, 30*time.Second)
-	s.Timeout = or(s.Timeout, min(10*time.Second, s.Interval))
-	s.SampleLimit = or(s.SampleLimit, 50_000)
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
+	s.Scheme = cmp.Or(s.Scheme, "http")
+	s.Path = cmp.Or(s.Path, "/metrics")
+	s.Interval = cmp.Or(s.Interval, 30*time.Second)
+	s.Timeout = cmp.Or(s.Timeout, min(10*time.Second, s.Interval))
+	s.SampleLimit = cmp.Or(s.SampleLimit, 50_000)
 }
 
 // labelName is a label that PromQL needs no quotes for.

@@ -375,7 +375,7 @@ func (d *Desk) cancel(ctx context.Context, caller operation.Caller, in CancelInp
 		return Recorded{}, problem.New(problem.NotFound, "oncall.cancel", "there is no override %q of %s", in.Override, in.Schedule).WithNext("flyball oncall overrides %s lists them", in.Schedule)
 	}
 	_, err = d.Log.Append(ctx, event.Batch{Stream: stream(in.Schedule), Expect: version, Drafts: []event.Draft{{
-		ID: callID(ctx, "cancelled"), Cause: operation.CallID(ctx), Type: EventCancelled, Subject: stream(in.Schedule), Time: d.Clock.Now(), Actor: caller.Name,
+		ID: operation.FactID(ctx, "cancelled"), Cause: operation.CallID(ctx), Type: EventCancelled, Subject: stream(in.Schedule), Time: d.Clock.Now(), Actor: caller.Name,
 		Data: Cancelled{Schedule: in.Schedule, Override: in.Override, Reason: in.Reason},
 	}}})
 	if err == nil {
@@ -397,15 +397,6 @@ func (d *Desk) overrides(ctx context.Context, _ operation.Caller, in ListInput) 
 
 func stream(schedule string) string { return "schedule/" + schedule }
 
-// callID identifies a fact by the call that led to it, so that a repeated call
-// records it once.
-func callID(ctx context.Context, what string) string {
-	if id := operation.CallID(ctx); id != "" {
-		return id + "#" + what
-	}
-	return ""
-}
-
 func (d *Desk) record(ctx context.Context, caller operation.Caller, schedule string, facts ...Overridden) ([]Recorded, error) {
 	if _, err := d.schedule(ctx, d.Reader, schedule); err != nil {
 		return nil, err
@@ -413,7 +404,7 @@ func (d *Desk) record(ctx context.Context, caller operation.Caller, schedule str
 	var drafts []event.Draft
 	for i, o := range facts {
 		drafts = append(drafts, event.Draft{
-			ID: callID(ctx, fmt.Sprint("overridden", i)), Cause: operation.CallID(ctx), Type: EventOverridden, Subject: stream(schedule), Time: d.Clock.Now(), Actor: caller.Name, Data: o,
+			ID: operation.FactID(ctx, fmt.Sprint("overridden", i)), Cause: operation.CallID(ctx), Type: EventOverridden, Subject: stream(schedule), Time: d.Clock.Now(), Actor: caller.Name, Data: o,
 		})
 	}
 	recorded, err := d.Log.Append(ctx, event.Batch{Stream: stream(schedule), Expect: event.AnyVersion, Drafts: drafts})

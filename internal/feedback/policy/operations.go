@@ -159,7 +159,7 @@ func (p *Policies) grant(ctx context.Context, caller operation.Caller, in GrantI
 	}
 	now := p.Clock.Now()
 	d := Overridden{Service: in.Service, Environment: in.Environment, Rule: RuleFreeze, Reason: in.Reason, Expires: now.Add(in.For)}
-	recorded, err := p.append(ctx, d.Service, d.Environment, event.Draft{ID: callID(ctx, "granted"), Cause: operation.CallID(ctx), Type: EventOverridden, Time: now, Actor: caller.Name, Data: d})
+	recorded, err := p.append(ctx, d.Service, d.Environment, event.Draft{ID: operation.FactID(ctx, "granted"), Cause: operation.CallID(ctx), Type: EventOverridden, Time: now, Actor: caller.Name, Data: d})
 	if err != nil {
 		return Override{}, err
 	}
@@ -180,22 +180,13 @@ func (p *Policies) revoke(ctx context.Context, caller operation.Caller, in Revok
 			WithNext("flyball override list --all shows those that are over")
 	}
 	d := Revoked{Service: in.Service, Environment: in.Environment, Rule: RuleFreeze, Reason: in.Reason}
-	if _, err := p.append(ctx, d.Service, d.Environment, event.Draft{ID: callID(ctx, "revoked"), Cause: operation.CallID(ctx), Type: EventRevoked, Time: now, Actor: caller.Name, Data: d}); err != nil {
+	if _, err := p.append(ctx, d.Service, d.Environment, event.Draft{ID: operation.FactID(ctx, "revoked"), Cause: operation.CallID(ctx), Type: EventRevoked, Time: now, Actor: caller.Name, Data: d}); err != nil {
 		return operation.Page[Override]{}, err
 	}
 	for i := range active {
 		active[i].RevokedAt, active[i].RevokedBy, active[i].Why = now, caller.Name, in.Reason
 	}
 	return operation.Page[Override]{Items: active}, nil
-}
-
-// callID identifies a fact by the call that led to it, so that a repeated call
-// records it once.
-func callID(ctx context.Context, what string) string {
-	if id := operation.CallID(ctx); id != "" {
-		return id + "#" + what
-	}
-	return ""
 }
 
 func (p *Policies) append(ctx context.Context, service, environment string, d event.Draft) (event.Event, error) {

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -87,25 +88,17 @@ func Kinds() []*resource.Kind {
 }
 
 func defaults(_ resource.Metadata, s *Spec) {
-	s.Interval = or(s.Interval, 30*time.Second)
-	s.Timeout = or(s.Timeout, min(10*time.Second, s.Interval))
+	s.Interval = cmp.Or(s.Interval, 30*time.Second)
+	s.Timeout = cmp.Or(s.Timeout, min(10*time.Second, s.Interval))
 	if s.HTTP != nil {
-		s.HTTP.Method = or(s.HTTP.Method, "GET")
+		s.HTTP.Method = cmp.Or(s.HTTP.Method, "GET")
 	}
 	if d := s.DNS; d != nil {
-		d.Type = or(d.Type, "A")
+		d.Type = cmp.Or(d.Type, "A")
 		if _, _, err := net.SplitHostPort(d.Server); err != nil && d.Server != "" {
 			d.Server = net.JoinHostPort(d.Server, "53")
 		}
 	}
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // Check is the question of a spec.

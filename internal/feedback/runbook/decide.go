@@ -1,6 +1,7 @@
 package runbook
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -203,7 +204,7 @@ func (d *decision) stop(o Open, why string) {
 func (d *decision) finish(o Open, outcome, why string) {
 	f := Finished{Place: o.Place, Outcome: outcome, Reason: fmt.Sprintf("%s: %s", o.Runbook, why), Seconds: d.now.Sub(o.StartedAt).Seconds(), Automatic: o.Automatic != nil}
 	if f.Automatic && outcome == OutcomeDone {
-		f.SavedSeconds = or(o.Automatic.Saves.Seconds(), o.ByHand)
+		f.SavedSeconds = cmp.Or(o.Automatic.Saves.Seconds(), o.ByHand)
 	}
 	d.fact(EventFinished, o.Place, f)
 	d.because("finish", outcome, o.Event, "%s is %s: %s", o.Run.Run, outcome, why)

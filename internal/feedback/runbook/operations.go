@@ -1,6 +1,7 @@
 package runbook
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -260,7 +261,7 @@ func (l *Library) start(ctx context.Context, caller operation.Caller, in StartIn
 		if err != nil {
 			return Run{}, err
 		}
-		if open.Runbook == in.Runbook && open.Event != callID(ctx, EventStarted) {
+		if open.Runbook == in.Runbook && open.Event != operation.FactID(ctx, EventStarted) {
 			return Run{}, problem.New(problem.Conflict, "runbook.start", "%s is gone through already: %s, since %s", in.Runbook, name, stamp(open.StartedAt)).
 				WithNext("flyball runbook progress %s shows how far it is", name)
 		}
@@ -270,7 +271,7 @@ func (l *Library) start(ctx context.Context, caller operation.Caller, in StartIn
 		Environment: in.Environment, Incident: desk.Incident, Rollout: desk.Rollout,
 	}
 	return l.record(ctx, caller, version, p, EventStarted, Started{
-		Place: p, Title: spec.Title, Commit: entry.Commit, Steps: spec.Steps, Reason: or(in.Reason, in.Runbook+" was begun by hand"),
+		Place: p, Title: spec.Title, Commit: entry.Commit, Steps: spec.Steps, Reason: cmp.Or(in.Reason, in.Runbook+" was begun by hand"),
 	})
 }
 
@@ -339,18 +340,9 @@ func (l *Library) stop(ctx context.Context, caller operation.Caller, in StopInpu
 	return l.record(ctx, caller, version, r.Place, EventStopping, Said{Place: r.Place, Reason: in.Reason})
 }
 
-// callID identifies a fact by the call that led to it, so that a repeated call
-// records it once.
-func callID(ctx context.Context, what string) string {
-	if id := operation.CallID(ctx); id != "" {
-		return id + "#" + what
-	}
-	return ""
-}
-
 func (l *Library) record(ctx context.Context, caller operation.Caller, version int64, p Place, typ string, data any) (Run, error) {
 	_, err := l.Log.Append(ctx, event.Batch{Stream: "runbook/" + placeKey(p), Expect: version, Drafts: []event.Draft{{
-		ID: callID(ctx, typ), Type: typ, Subject: about(p), Time: l.Clock.Now(), Actor: caller.Name, Cause: operation.CallID(ctx), Data: data,
+		ID: operation.FactID(ctx, typ), Type: typ, Subject: about(p), Time: l.Clock.Now(), Actor: caller.Name, Cause: operation.CallID(ctx), Data: data,
 	}}})
 	if err == nil {
 		err = l.Sync(ctx)

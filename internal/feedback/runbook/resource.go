@@ -1,6 +1,7 @@
 package runbook
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -72,25 +73,17 @@ func Kinds() []*resource.Kind {
 func defaults(_ resource.Metadata, s *Spec) {
 	for i := range s.Steps {
 		step := &s.Steps[i]
-		step.OnFailure = or(step.OnFailure, FailureStop)
+		step.OnFailure = cmp.Or(step.OnFailure, FailureStop)
 		if step.acts() {
-			step.Approval = or(step.Approval, ApprovalOperator)
+			step.Approval = cmp.Or(step.Approval, ApprovalOperator)
 		}
 		if step.Command != "" {
-			step.Limit = or(step.Limit, 5*time.Minute)
+			step.Limit = cmp.Or(step.Limit, 5*time.Minute)
 		}
 	}
 	if s.Automatic != nil {
-		s.Automatic.PerHour = or(s.Automatic.PerHour, 1)
+		s.Automatic.PerHour = cmp.Or(s.Automatic.PerHour, 1)
 	}
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // acts reports whether Flyball does the step, rather than a person.

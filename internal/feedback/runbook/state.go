@@ -1,6 +1,7 @@
 package runbook
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -253,10 +254,10 @@ func (d Desk) happens(e event.Event, p Place) (Desk, error) {
 	}
 	if e.Type == incidentOpened {
 		d.Incident, d.Happened, d.Through, d.Rollout = p.Incident, nil, nil, ""
-		h.Text = or(h.Text, h.Title)
+		h.Text = cmp.Or(h.Text, h.Title)
 	}
-	d.Severity = or(h.Severity, d.Severity)
-	d.Rollout = or(h.Rollout, d.Rollout)
+	d.Severity = cmp.Or(h.Severity, d.Severity)
+	d.Rollout = cmp.Or(h.Rollout, d.Rollout)
 	if e.Type == incidentLinked && h.Role != roleTrigger {
 		return d, nil
 	}

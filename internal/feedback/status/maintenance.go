@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -62,7 +63,7 @@ func planned(ctx context.Context, r projection.Reader, spec PageSpec, from, to, 
 		if !o.Public || len(out) == maxMaintenance {
 			continue
 		}
-		m := Maintenance{Name: "m" + draftID(o.ID)[1:], Title: or(o.Title, o.Window), Text: o.Text, From: o.Start, To: o.End}
+		m := Maintenance{Name: "m" + draftID(o.ID)[1:], Title: cmp.Or(o.Title, o.Window), Text: o.Text, From: o.Start, To: o.End}
 		covers := maintenance.WindowSpec{Services: o.Services, Teams: o.Teams, Environments: o.Environments}
 		for _, c := range spec.Components {
 			team, err := teamOf(ctx, r, c.Service)

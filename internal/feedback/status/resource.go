@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -91,33 +92,25 @@ func Kinds() []*resource.Kind {
 }
 
 func (s *PageSpec) defaults() {
-	s.TimeZone = or(s.TimeZone, "UTC")
-	s.Settle, s.Recovery = or(s.Settle, 2*time.Minute), or(s.Recovery, 10*time.Minute)
+	s.TimeZone = cmp.Or(s.TimeZone, "UTC")
+	s.Settle, s.Recovery = cmp.Or(s.Settle, 2*time.Minute), cmp.Or(s.Recovery, 10*time.Minute)
 	t := &s.States
-	t.Alert, t.Over, t.Events = or(t.Alert, "page"), or(t.Over, 5*time.Minute), or(t.Events, 20)
-	t.Partial, t.Major = or(t.Partial, 10), or(t.Major, 50)
+	t.Alert, t.Over, t.Events = cmp.Or(t.Alert, "page"), cmp.Or(t.Over, 5*time.Minute), cmp.Or(t.Events, 20)
+	t.Partial, t.Major = cmp.Or(t.Partial, 10), cmp.Or(t.Major, 50)
 	for i := range s.Components {
 		c := &s.Components[i]
-		c.Title = or(c.Title, c.Name)
+		c.Title = cmp.Or(c.Title, c.Name)
 	}
 	for i := range s.Publish {
 		p := &s.Publish[i]
 		if p.Git != "" {
-			p.Branch = or(p.Branch, "gh-pages")
+			p.Branch = cmp.Or(p.Branch, "gh-pages")
 		}
 		if p.S3 != nil {
-			p.S3.Region = or(p.S3.Region, "us-east-1")
-			p.S3.AccessKeyEnv, p.S3.SecretKeyEnv = or(p.S3.AccessKeyEnv, "AWS_ACCESS_KEY_ID"), or(p.S3.SecretKeyEnv, "AWS_SECRET_ACCESS_KEY")
+			p.S3.Region = cmp.Or(p.S3.Region, "us-east-1")
+			p.S3.AccessKeyEnv, p.S3.SecretKeyEnv = cmp.Or(p.S3.AccessKeyEnv, "AWS_ACCESS_KEY_ID"), cmp.Or(p.S3.SecretKeyEnv, "AWS_SECRET_ACCESS_KEY")
 		}
 	}
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // Bounds of one page.

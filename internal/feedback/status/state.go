@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -288,8 +289,8 @@ func (n Notice) posted(p Post, e event.Event) Notice {
 	if n.Name == "" {
 		n = Notice{Page: p.Page, Name: p.Notice, StartedAt: e.Time, Impact: Operational}
 	}
-	n.Title, n.Phase, n.NextDue = or(p.Title, n.Title), or(p.Phase, n.Phase), p.NextDue
-	n.Incident = or(p.Incident, n.Incident)
+	n.Title, n.Phase, n.NextDue = cmp.Or(p.Title, n.Title), cmp.Or(p.Phase, n.Phase), p.NextDue
+	n.Incident = cmp.Or(p.Incident, n.Incident)
 	if p.Components != nil {
 		n.Components = p.Components
 	}

@@ -52,3 +52,12 @@ func CallID(ctx context.Context) string {
 	id, _ := ctx.Value(callKey{}).(string)
 	return id
 }
+
+// FactID identifies a fact by the call that led to it, so that a repeated call
+// records it once. Empty outside a face.
+func FactID(ctx context.Context, what string) string {
+	if id := CallID(ctx); id != "" {
+		return id + "#" + what
+	}
+	return ""
+}

@@ -24,15 +24,6 @@ const (
 	attempts   = 5   // of an append that others overtake
 )
 
-// callID identifies a fact by the call that led to it, so that a repeated call
-// records it once.
-func callID(ctx context.Context, what string) string {
-	if id := operation.CallID(ctx); id != "" {
-		return id + "#" + what
-	}
-	return ""
-}
-
 // change appends the fact that decide makes of the present state, unless the
 // postmortem moved meanwhile: then it is decided anew. No fact is no change.
 func (d *Desk) change(ctx context.Context, caller operation.Caller, name string, decide func(p Postmortem) (typ string, data any, err error)) (Postmortem, event.Event, error) {
@@ -64,7 +55,7 @@ func (d *Desk) change(ctx context.Context, caller operation.Caller, name string,
 			return p, fact, err
 		}
 		recorded, err := d.Log.Append(ctx, event.Batch{Stream: "postmortem/" + name, Expect: version, Drafts: []event.Draft{{
-			ID: callID(ctx, typ), Type: typ, Time: d.Clock.Now(), Actor: caller.Name, Cause: operation.CallID(ctx), Subject: "postmortem/" + name, Data: data,
+			ID: operation.FactID(ctx, typ), Type: typ, Time: d.Clock.Now(), Actor: caller.Name, Cause: operation.CallID(ctx), Subject: "postmortem/" + name, Data: data,
 		}}})
 		if problem.KindOf(err) == problem.Conflict && try < attempts {
 			continue
@@ -83,7 +74,7 @@ func (d *Desk) change(ctx context.Context, caller operation.Caller, name string,
 
 // done reports whether this call has recorded its fact before.
 func (d *Desk) done(ctx context.Context, typ string) bool {
-	id := callID(ctx, typ)
+	id := operation.FactID(ctx, typ)
 	if id == "" {
 		return false
 	}
